@@ -1,0 +1,82 @@
+"""Registry of networks and the contracts they meet.
+
+Every network file has a frozen dataclass `Options` and `build(options, in_channels, num_labels) -> nn.Module`.
+Shapes: B batch, C channels, L labels (background included), I J K voxel axes.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import Index
+from EfficientSegLib.options import read_options
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from EfficientSegLib.networks.nmsw import Proposal
+
+NETWORKS = {
+    "nmsw": "EfficientSegLib.networks.nmsw",
+    "unet": "EfficientSegLib.networks.unet",
+}
+
+
+@runtime_checkable
+class PatchModel(Protocol):
+    """Labels every voxel of what it is given: (B, C, I, J, K) -> logits (B, L, I, J, K)."""
+
+    size_multiple: Index  # every axis of the input must be a multiple of this
+
+    def __call__(self, patch: "Tensor") -> "Tensor": ...
+
+
+@runtime_checkable
+class GlobalLocalModel(Protocol):
+    """Looks at a small picture of the whole volume first, and says which patches are worth reading."""
+
+    patch_size: Index
+    overlap: float
+    downsampling: Index
+
+    def propose(self, low: "Tensor", shape: Index) -> "Proposal": ...
+
+    def local(self, patch: "Tensor") -> "Tensor": ...
+
+    @property
+    def class_weights(self) -> "Tensor": ...
+
+
+def check(name: str, options: dict[str, Any]) -> None:
+    """Refuse an unknown network or options it does not know, without building it.
+
+    Raises:
+        OptionError: the network is unknown, or its options do not fit.
+    """
+    read_options(_module(name).Options, options)
+
+
+def build(name: str, options: dict[str, Any], in_channels: int, num_labels: int) -> "nn.Module":
+    """A new network with random weights.
+
+    Args:
+        name: a key of `NETWORKS`.
+        options: its options as a JSON object; {} is the configuration of its paper.
+        in_channels: channels of the input.
+        num_labels: labels, background included.
+
+    Raises:
+        OptionError: the network is unknown, or its options do not fit.
+    """
+    module = _module(name)
+    return module.build(read_options(module.Options, options), in_channels, num_labels)
+
+
+def _module(name: str):
+    if name not in NETWORKS:
+        raise OptionError(
+            f"Unknown network {name!r}.",
+            why=f"Known: {', '.join(sorted(NETWORKS))}.",
+            mend="Check network.name in bundle.json.",
+        )
+    return import_module(NETWORKS[name])
