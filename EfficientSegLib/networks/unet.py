@@ -1,7 +1,7 @@
 """The 3D U-Net of NMSW ("FasterUNet"): its first convolution already halves the resolution.
 
-Source: NMSW (arXiv 2501.10814), section 4. The paper speaks of trilinear up-sampling; its parameter count is only
-reproduced by transposed convolutions, which are used here.
+Source: NMSW (arXiv 2501.10814), section 4. The paper speaks of trilinear up-sampling and of plain levels; its parameter
+and operation counts are only reproduced by transposed convolutions and residual encoder levels, which are used here.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,19 @@ class ConvBlock(nn.Sequential):
         )
 
 
+class Level(nn.Module):
+    """Two convolution blocks beside a shortcut, which is itself a convolution where the resolution changes."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(ConvBlock(in_channels, out_channels, stride), ConvBlock(out_channels, out_channels))
+        keeps_shape = stride == 1 and in_channels == out_channels
+        self.shortcut = nn.Identity() if keeps_shape else nn.Conv3d(in_channels, out_channels, 3, stride, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x) + self.shortcut(x)
+
+
 class UpBlock(nn.Sequential):
     """Transposed convolution by `stride`, instance normalisation, PReLU, then `last`."""
 
@@ -66,7 +79,7 @@ class UNet(nn.Module):
         channels, strides = options.channels, options.strides
         sources = (in_channels, *channels[:-1])
         self.encoder = nn.ModuleList(
-            nn.Sequential(ConvBlock(source, width, stride), ConvBlock(width, width))
+            Level(source, width, stride)
             for source, width, stride in zip(sources, channels, strides, strict=True)
         )
         decoder = []
