@@ -31,7 +31,9 @@ class Label:
         if not 1 <= self.value <= 65535:
             raise OptionError(f"Label {self.name!r} has value {self.value}.", why="0 is background.", mend="Use 1 on.")
         if any(not 0 <= part <= 255 for part in self.color):
-            raise OptionError(f"Label {self.name!r} has colour {self.color}.", why="Parts are 0 to 255.", mend="Mend it.")
+            raise OptionError(
+                f"Label {self.name!r} has colour {self.color}.", why="Parts are 0 to 255.", mend="Mend it."
+            )
 
 
 @dataclass(frozen=True)

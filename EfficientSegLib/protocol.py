@@ -131,9 +131,7 @@ class Failed:
     mend: str
 
 
-Event = (
-    Ready | Started | Heartbeat | Progress | Patches | ClassWeights | Partial | Warned | Finished | Failed
-)
+Event = Ready | Started | Heartbeat | Progress | Patches | ClassWeights | Partial | Warned | Finished | Failed
 EVENTS = {
     kind.__name__: kind
     for kind in (Ready, Started, Heartbeat, Progress, Patches, ClassWeights, Partial, Warned, Finished, Failed)

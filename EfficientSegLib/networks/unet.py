@@ -79,8 +79,7 @@ class UNet(nn.Module):
         channels, strides = options.channels, options.strides
         sources = (in_channels, *channels[:-1])
         self.encoder = nn.ModuleList(
-            Level(source, width, stride)
-            for source, width, stride in zip(sources, channels, strides, strict=True)
+            Level(source, width, stride) for source, width, stride in zip(sources, channels, strides, strict=True)
         )
         decoder = []
         current = channels[-1]
