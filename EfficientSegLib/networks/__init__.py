@@ -27,6 +27,7 @@ class PatchModel(Protocol):
     """Labels every voxel of what it is given: (B, C, I, J, K) -> logits (B, L, I, J, K)."""
 
     size_multiple: Index  # every axis of the input must be a multiple of this
+    num_labels: int
 
     def __call__(self, patch: "Tensor") -> "Tensor": ...
 
@@ -38,6 +39,7 @@ class GlobalLocalModel(Protocol):
     patch_size: Index
     overlap: float
     downsampling: Index
+    num_labels: int
 
     def propose(self, low: "Tensor", shape: Index) -> "Proposal": ...
 

@@ -31,6 +31,7 @@ class Options:
     overlap: float = 0.5  # shared by neighbouring candidates; more overlap, more candidates
     downsampling: tuple[int, int, int] = (3, 3, 3)  # full-resolution voxels per voxel of the global network
     pooling: Literal["extent", "trilinear"] = "extent"  # how features become one score; trilinear is the reference's
+    auxiliary_labels: tuple[int, ...] = ()  # channels that do not make a patch worth reading
 
     def __post_init__(self) -> None:
         if self.local_backbone == "nmsw":
@@ -71,10 +72,12 @@ class NMSW(nn.Module):
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
+        self.num_labels = num_labels
         self.patch_size = options.patch_size
         self.overlap = options.overlap
         self.downsampling = options.downsampling
         self.pooling = options.pooling
+        self.ignored_channels = (0, *options.auxiliary_labels)
         self.global_network = networks.build(options.global_backbone, options.global_options, in_channels, num_labels)
         self.local_network = networks.build(options.local_backbone, options.local_options, in_channels, num_labels)
         self.score_head = ScoreHead(self.global_network.feature_channels)
@@ -98,7 +101,7 @@ class NMSW(nn.Module):
         return tuple(m * d for m, d in zip(self.global_network.size_multiple, self.downsampling))
 
     def shrink(self, volume: Tensor) -> Tensor:
-        """Full-resolution volume (B, C, I, J, K) -> what the global network sees, (B, C, I/r, J/r, K/r)."""
+        """Full-resolution volume (B, C, I, J, K), axes multiples of r -> what the global network sees."""
         size = [length // factor for length, factor in zip(volume.shape[2:], self.downsampling)]
         return functional.interpolate(volume, size=size, mode="trilinear", align_corners=False)
 
@@ -106,30 +109,33 @@ class NMSW(nn.Module):
         """Global logits and one score per candidate patch.
 
         Args:
-            low: the shrunken volume, (1, C, i, j, k).
-            shape: voxels of the full-resolution grid that it stands for; the candidate grid is computed from it.
+            low: the shrunken volume, (1, C, i, j, k); it may be padded at the end of each axis.
+            shape: voxels of the full-resolution grid in which the candidate patches lie.
         """
         features, logits = self.global_network.features_and_logits(low)
-        spans = self._spans(shape)
+        spans = self._spans(shape, low.shape[2:])
         if self.pooling == "extent":
             pooled = _pool(features, [_coverage(s, n, mean=True) for s, n in zip(spans, features.shape[2:])])
         else:
             size = [len(span) for span in spans]
             pooled = functional.interpolate(features, size=size, mode="trilinear", align_corners=False)
         scores = self.score_head(pooled).flatten().clamp(max=HIGHEST_SCORE)
-        is_foreground = (logits.argmax(1, keepdim=True) != 0).to(logits.dtype)
-        counts = _pool(is_foreground, [_coverage(s, n, mean=False) for s, n in zip(spans, logits.shape[2:])])
+        winners = logits.argmax(1, keepdim=True)
+        is_foreground = torch.ones_like(winners, dtype=torch.bool)
+        for channel in self.ignored_channels:
+            is_foreground &= winners != channel
+        counts = _pool(is_foreground.to(logits), [_coverage(s, n, mean=False) for s, n in zip(spans, logits.shape[2:])])
         return Proposal(logits, scores, counts.flatten() > 0)
 
     def local(self, patch: Tensor) -> Tensor:
         """Full-resolution patches (B, C, *patch_size) -> logits (B, L, *patch_size)."""
         return self.local_network(patch)
 
-    def _spans(self, shape: Index) -> list[list[tuple[float, float]]]:
-        """Extent of the candidates along each axis, as fractions of the axis."""
+    def _spans(self, shape: Index, cells: Index) -> list[list[tuple[float, float]]]:
+        """Extent of the candidates along each axis, as fractions of the global network's field."""
         return [
-            [(start / length, (start + patch) / length) for start in patch_starts(length, patch, self.overlap)]
-            for length, patch in zip(shape, self.patch_size)
+            [(start / (n * r), (start + patch) / (n * r)) for start in patch_starts(length, patch, self.overlap)]
+            for length, patch, n, r in zip(shape, self.patch_size, cells, self.downsampling)
         ]
 
 

@@ -89,6 +89,7 @@ class UNet(nn.Module):
             decoder.append(UpBlock(current + channels[level], width, strides[level], last))
             current = width
         self.decoder = nn.ModuleList(decoder)
+        self.num_labels = num_labels
         self.size_multiple = (prod(strides),) * 3
         self.feature_channels = channels[0]  # of features_and_logits
         self.feature_stride = strides[0]

@@ -1,0 +1,128 @@
+"""From the scanner's grid to the bundle's, and back: `Prepared` carries what was done.
+
+The volume is turned to the bundle's orientation by exchanging and flipping axes (never by interpolation), resampled
+along these axes to the bundle's spacing, cropped, and its values are normalised.
+"""
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import torch
+
+from EfficientSegLib.bundle import Intensity, Preprocess
+from EfficientSegLib.geometry import Index, PatchBox, whole
+from EfficientSegLib.resampling import shrink
+from EfficientSegLib.torso import torso_box
+from EfficientSegLib.volume import Volume
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A volume as the network wants it, and the way back."""
+
+    array: np.ndarray  # (C, i, j, k), float32
+    spacing_mm: tuple[float, float, float]  # of the array; the rule's, up to rounding to whole voxels
+    source_shape: Index  # (I, J, K) of the input
+    axes: Index  # source axis that became each axis
+    flips: tuple[bool, bool, bool]  # per axis of the array
+    grid: Index  # voxels before cropping
+    crop: PatchBox  # of that grid
+
+    @property
+    def oriented_shape(self) -> Index:
+        """Voxels of the input in the order of the array's axes."""
+        return tuple(self.source_shape[axis] for axis in self.axes)
+
+
+def prepare(volume: Volume, rule: Preprocess) -> Prepared:
+    """Orient, resample, crop and normalise; see the head of this file."""
+    axes, flips = axis_order(np.asarray(volume.direction, dtype=float).reshape(3, 3), rule.orientation)
+    spacing = [volume.spacing_mm[axis] for axis in axes]
+    oriented = orient(volume.array, axes, flips)
+    grid = tuple(
+        max(round(length * step / wanted), 1)
+        for length, step, wanted in zip(oriented.shape[1:], spacing, rule.spacing_mm)
+    )
+    found = tuple(length * step / cells for length, step, cells in zip(oriented.shape[1:], spacing, grid))
+    resampled = _resample(oriented, grid)
+    crop = whole(grid)
+    if rule.crop.kind == "torso":
+        vertical = next(axis for axis, letter in enumerate(rule.orientation) if letter in "SI")
+        crop = torso_box(resampled[0], found, rule.crop.erode_mm, rule.crop.margin_mm, vertical)
+    array = normalise(resampled[(slice(None), *crop.slices())], rule.intensity)
+    return Prepared(array, found, volume.array.shape[1:], axes, flips, grid, crop)
+
+
+def axis_order(direction: np.ndarray, orientation: str) -> tuple[Index, tuple[bool, bool, bool]]:
+    """Which source axis becomes each wanted axis, and whether it is flipped.
+
+    Args:
+        direction: column a is the LPS direction of source axis a, 3 x 3.
+        orientation: letters of the directions in which the wanted axes grow.
+    """
+    world = [0 if c in "LR" else 1 if c in "PA" else 2 for c in orientation]
+    axes = max(permutations(range(3)), key=lambda p: sum(abs(direction[w, a]) for w, a in zip(world, p)))
+    flips = tuple(
+        bool((direction[w, a] < 0) == (letter in "LPS")) for w, a, letter in zip(world, axes, orientation)
+    )
+    return axes, flips
+
+
+def orient(array: np.ndarray, axes: Index, flips: tuple[bool, bool, bool]) -> np.ndarray:
+    """View of (C, I, J, K) with its axes exchanged, then flipped."""
+    turned = array.transpose(0, *(axis + 1 for axis in axes))
+    return turned[(slice(None), *(slice(None, None, -1 if flip else 1) for flip in flips))]
+
+
+def orient_back(array: np.ndarray, axes: Index, flips: tuple[bool, bool, bool]) -> np.ndarray:
+    """The inverse of `orient` for (I, J, K), as a view."""
+    array = array[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    return array.transpose(*(axes.index(axis) for axis in range(3)))
+
+
+def _resample(oriented: np.ndarray, grid: Index) -> np.ndarray:
+    """Slab by slab along the last axis, so that the float copy of the input stays small."""
+    depth, cells = oriented.shape[3], grid[2]
+    if depth <= cells or depth < 64:
+        return shrink(torch.from_numpy(np.ascontiguousarray(oriented, dtype=np.float32)), grid).numpy()
+    result = np.empty((oriented.shape[0], *grid), dtype=np.float32)
+    for cell in range(cells):
+        # Adaptive average pooling of the whole axis would read exactly these slices for this cell.
+        start, stop = cell * depth // cells, -(-(cell + 1) * depth // cells)
+        slab = np.ascontiguousarray(oriented[..., start:stop]).astype(np.float32).mean(-1, keepdims=True)
+        result[..., cell] = shrink(torch.from_numpy(slab), (*grid[:2], 1)).numpy()[..., 0]
+    return result
+
+
+def normalise(array: np.ndarray, rule: Intensity) -> np.ndarray:
+    """Image values to network values, float32; see `bundle.Intensity`."""
+    if rule.kind == "window":
+        scale = (rule.to[1] - rule.to[0]) / (rule.high - rule.low)
+        return ((np.clip(array, rule.low, rule.high) - rule.low) * scale + rule.to[0]).astype(np.float32)
+    low, high = np.percentile(array, (rule.low, rule.high))
+    clipped = np.clip(array, low, high)
+    return ((clipped - clipped.mean()) / max(float(clipped.std()), 1e-8)).astype(np.float32)
+
+
+def to_source(box: PatchBox, prepared: Prepared) -> PatchBox:
+    """The box of the input volume that holds a box of the prepared array, cut at the volume's border."""
+    factor = tuple(length / cells for length, cells in zip(prepared.oriented_shape, prepared.grid))
+    oriented = box.shifted(prepared.crop.start).scaled(factor)
+    start, stop = [0, 0, 0], [0, 0, 0]
+    for axis, flip, length, a, b in zip(
+        prepared.axes, prepared.flips, prepared.oriented_shape, oriented.start, oriented.stop
+    ):
+        a, b = min(max(a, 0), length - 1), max(min(b, length), 1)
+        start[axis], stop[axis] = (length - b, length - a) if flip else (a, b)
+    return PatchBox(tuple(start), tuple(stop))
+
+
+def to_oriented(box: PatchBox, prepared: Prepared) -> PatchBox:
+    """A box of the input volume, in the order of the prepared array's axes, at the input's resolution."""
+    start, stop = [], []
+    for axis, flip, length in zip(prepared.axes, prepared.flips, prepared.oriented_shape):
+        a, b = box.start[axis], box.stop[axis]
+        start.append(length - b if flip else a)
+        stop.append(length - a if flip else b)
+    return PatchBox(tuple(start), tuple(stop))

@@ -1,0 +1,235 @@
+"""The one pipeline: volume in, labels on the volume's own grid out. The worker and the command line both take it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from EfficientSegLib import networks, strategies
+from EfficientSegLib.bundle import Bundle, verify_weights
+from EfficientSegLib.errors import BundleError, OptionError
+from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
+from EfficientSegLib.networks.norms import for_inference
+from EfficientSegLib.options import read_options
+from EfficientSegLib.postprocess import clean
+from EfficientSegLib.preprocess import Prepared, prepare, to_source
+from EfficientSegLib.restore import restore_labels
+from EfficientSegLib.strategies import PatchLogits, Watcher
+from EfficientSegLib.suitability import check_grid, check_intensities
+from EfficientSegLib.volume import Volume
+
+PARTIAL_SHARE = 0.15  # of the time that partial labels may cost
+PARTIAL_SECONDS = 0.5  # between two of them, at least
+
+
+class Listener:
+    """Told what happens during a run; does nothing by itself. Boxes and labels are those of the input volume."""
+
+    def progress(
+        self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left: float | None = None
+    ) -> None:
+        """A stage goes on; `fraction` is of the whole run."""
+
+    def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
+        """The patches to be read, best first."""
+
+    def class_weights(self, weights: dict[int, float]) -> None:
+        """How far each label (by value) trusts the patches."""
+
+    def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
+        """Labels so far, of one box; the first box is the whole volume."""
+
+    def warn(self, text: str) -> None:
+        """Something odd that does not stop the run."""
+
+    def should_stop(self) -> bool:
+        """Asked before every patch; after True the work so far is returned."""
+        return False
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Labels on the input's grid, and how they came about."""
+
+    labels: np.ndarray  # (I, J, K), uint8 or uint16
+    patches: tuple[ScoredBox, ...]  # chosen, best first, in voxels of the input
+    class_weights: dict[int, float] | None  # by label value
+    complete: bool  # False after a stop
+    patches_read: int
+    patches_total: int  # chosen
+    candidates: int  # of which they were chosen
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage
+
+
+def load_model(bundle: Bundle, device: str) -> nn.Module:
+    """The bundle's network with its weights, ready for inference.
+
+    Raises:
+        OptionError: the network or the strategy is unknown or refuses its options.
+        BundleError: the weights are broken, hold code, are missing or left over.
+    """
+    networks.check(bundle.network.name, bundle.network.options)
+    strategies.check(bundle.strategy.name, bundle.strategy.options)
+    verify_weights(bundle)
+    model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_labels)
+    mend = "Get the bundle again, or ask its author."
+    try:
+        state = torch.load(bundle.weights_path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here; each means that the file is not plain weights
+        raise BundleError(
+            f"The weights of bundle {bundle.name!r} cannot be read.",
+            why=f"Only plain tensors are accepted, never code: {str(error).splitlines()[0]}",
+            mend=mend,
+        ) from error
+    try:
+        model.load_state_dict(state, strict=True)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise BundleError(
+            f"The weights of bundle {bundle.name!r} do not fit its network {bundle.network.name!r}.",
+            why=" ".join(str(error).split())[:400],
+            mend=mend,
+        ) from error
+    return for_inference(model.float()).to(device)
+
+
+def segment(
+    volume: Volume,
+    bundle: Bundle,
+    model: nn.Module,
+    *,
+    strategy: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    listener: Listener | None = None,
+) -> Segmentation:
+    """Segment a volume.
+
+    Args:
+        volume: one channel.
+        bundle: says how to prepare the volume and what the labels are.
+        model: from `load_model`; it stays on its device.
+        strategy: None is the bundle's.
+        options: replace the bundle's strategy options one by one.
+        listener: told what happens, and asked whether to stop.
+
+    Raises:
+        VolumeError: the volume does not suit the bundle.
+        OptionError: the strategy or its options are wrong, or do not fit the network or the volume.
+    """
+    listener = listener or Listener()
+    name = strategy or bundle.strategy.name
+    module = strategies.module(name)
+    own = bundle.strategy.options if name == bundle.strategy.name else {}
+    chosen_options = read_options(module.Options, {**own, **(options or {})})
+    _check(volume, bundle)
+    clock = _Clock()
+    listener.progress("prepare", 0.0)
+    prepared = prepare(volume, bundle.preprocess)
+    clock.lap("prepare")
+    run = _Run(bundle, prepared, listener, clock)
+    with torch.inference_mode():
+        prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run)
+        clock.lap("patches")
+        listener.progress("restore", 0.95)
+        labels = restore_labels(prediction.logits, prepared, bundle.channel_values)
+    clean(labels, bundle.postprocess)
+    clock.lap("restore")
+    total = len(prediction.patches) or (0 if name == "nmsw" else prediction.candidates)
+    return Segmentation(
+        labels=np.ascontiguousarray(labels),
+        patches=tuple(_to_source(patch, prepared) for patch in prediction.patches),
+        class_weights=_by_label(prediction.class_weights, bundle),
+        complete=prediction.logits.patches_read >= total,
+        patches_read=prediction.logits.patches_read,
+        patches_total=total,
+        candidates=prediction.candidates,
+        seconds=clock.seconds,
+    )
+
+
+def _check(volume: Volume, bundle: Bundle) -> None:
+    if volume.array.shape[0] != len(bundle.channels):
+        raise OptionError(
+            f"The volume has {volume.array.shape[0]} channels.",
+            why=f"Bundle {bundle.name!r} was trained on {len(bundle.channels)} ({', '.join(bundle.channels)}).",
+            mend="Choose a volume of that kind.",
+        )
+    check_grid(volume.array.shape[1:], volume.spacing_mm, volume.direction)
+    check_intensities(volume.array, bundle.modality)
+
+
+def _to_source(patch: ScoredBox, prepared: Prepared) -> ScoredBox:
+    return ScoredBox(to_source(patch.box, prepared), patch.score, patch.rank)
+
+
+def _by_label(class_weights: tuple[float, ...] | None, bundle: Bundle) -> dict[int, float] | None:
+    if class_weights is None:
+        return None
+    return {
+        label.value: weight
+        for label, weight in zip(bundle.labels, class_weights[1:], strict=True)
+        if not label.auxiliary
+    }
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+class _Run(Watcher):
+    """Translates what a strategy reports into the input volume's terms."""
+
+    def __init__(self, bundle: Bundle, prepared: Prepared, listener: Listener, clock: _Clock) -> None:
+        self._bundle = bundle
+        self._prepared = prepared
+        self._listener = listener
+        self._clock = clock
+        self._first_patch = 0.0
+        self._partial_cost = 0.0
+        self._partial_end = 0.0
+        self._pending: list[PatchBox] = []
+
+    def should_stop(self) -> bool:
+        return self._listener.should_stop()
+
+    def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
+        self._listener.patches(tuple(_to_source(patch, self._prepared) for patch in patches), candidates)
+        weights = _by_label(class_weights, self._bundle)
+        if weights is not None:
+            self._listener.class_weights(weights)
+
+    def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
+        now = time.perf_counter()
+        if read == 0:
+            self._clock.lap("coarse")
+            self._first_patch = now
+        per_patch = (now - self._first_patch) / read if read else None
+        left = per_patch * (total - read) if per_patch is not None else None
+        self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
+        if logits is None:
+            return
+        self._pending.append(whole(self._prepared.source_shape) if box is None else to_source(box, self._prepared))
+        wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
+        if read == 0 or (read < total and now - self._partial_end >= wait):
+            self._send_partials(logits, read, total)
+
+    def _send_partials(self, logits: PatchLogits, read: int, total: int) -> None:
+        started = time.perf_counter()
+        for box in self._pending:
+            labels = restore_labels(logits, self._prepared, self._bundle.channel_values, box)
+            self._listener.partial(np.ascontiguousarray(labels), box, read, total)
+        self._pending = []
+        self._partial_end = time.perf_counter()
+        self._partial_cost = self._partial_end - started

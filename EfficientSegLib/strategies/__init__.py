@@ -1,0 +1,86 @@
+"""How a whole volume is inferred: registry, and what every strategy takes and gives.
+
+Every strategy file has a frozen dataclass `Options` and
+`predict(volume (C, I, J, K), model, options, watcher) -> Prediction`.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Protocol
+
+from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import PatchBox, ScoredBox
+from EfficientSegLib.options import read_options
+from EfficientSegLib.restore import LogitField
+
+STRATEGIES = {
+    "nmsw": "EfficientSegLib.strategies.nmsw",
+    "sliding_window": "EfficientSegLib.strategies.sliding_window",
+}
+
+
+class PatchLogits(LogitField, Protocol):
+    """A `LogitField` that knows how many patches it rests on; that number grows where regions are read lazily."""
+
+    patches_read: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Logits of the whole volume, and how they came about."""
+
+    logits: PatchLogits
+    patches: tuple[ScoredBox, ...]  # chosen, best first; boxes of the prepared volume; () where all are read
+    candidates: int  # patches of the whole grid
+    class_weights: tuple[float, ...] | None = None  # per channel
+
+
+class Watcher:
+    """Told what happens during a prediction; does nothing by itself."""
+
+    def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
+        """The patches to be read, before the first is."""
+
+    def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
+        """Patch number `read` of `total` was read.
+
+        Args:
+            logits: None where they are not to be asked for yet.
+            box: what changed; None: everything, since they exist for the first time.
+        """
+
+    def should_stop(self) -> bool:
+        """Asked before each patch; after True no patch is read any more."""
+        return False
+
+
+def check(name: str, options: dict[str, Any]) -> None:
+    """Refuse an unknown strategy or options it does not know.
+
+    Raises:
+        OptionError: the strategy is unknown, or its options do not fit.
+    """
+    read_options(module(name).Options, options)
+
+
+def module(name: str) -> ModuleType:
+    """The module of a strategy.
+
+    Raises:
+        OptionError: no strategy has this name.
+    """
+    if name not in STRATEGIES:
+        raise OptionError(
+            f"Unknown strategy {name!r}.",
+            why=f"Known: {', '.join(sorted(STRATEGIES))}.",
+            mend="Check strategy.name in bundle.json, or the strategy asked for.",
+        )
+    return import_module(STRATEGIES[name])
+
+
+def wrong_model(strategy: str, fitting: str) -> OptionError:
+    """The error of a strategy that was given a model it cannot use."""
+    return OptionError(
+        f"Strategy {strategy!r} cannot use this network.", why="The network offers other things.", mend=f"Use {fitting}."
+    )

@@ -1,0 +1,73 @@
+"""Laws that every registered network obeys."""
+
+import io
+
+import pytest
+import torch
+
+from EfficientSegLib import networks
+from EfficientSegLib.errors import OptionError
+from EfficientSegLib.networks import GlobalLocalModel, PatchModel
+
+UNET = {"channels": [4, 8, 8], "strides": [2, 2, 1]}
+SMALL = {
+    "unet": UNET,
+    "nmsw": {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
+}
+
+
+def build(name, num_labels=3):
+    torch.manual_seed(0)
+    return networks.build(name, SMALL[name], 1, num_labels)
+
+
+def outputs(model, x):
+    if isinstance(model, GlobalLocalModel):
+        proposal = model.propose(model.shrink(x), tuple(x.shape[2:]))
+        return [proposal.logits, proposal.scores, model.local(x[..., :16, :16, :16]), model.class_weights]
+    return [model(x)]
+
+
+def test_every_registered_network_is_tested_here():
+    assert set(SMALL) == set(networks.NETWORKS)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_it_meets_a_contract_and_maps_shapes_as_that_says(name):
+    model = build(name)
+    x = torch.randn(1, 1, 32, 16, 24)
+    if isinstance(model, GlobalLocalModel):
+        logits, scores, patch, weights = outputs(model, x)
+        assert logits.shape == (1, 3, 16, 8, 12)
+        assert scores.shape == (3 * 1 * 2,)
+        assert patch.shape == (1, 3, 16, 16, 16)
+        assert weights.shape == (3,)
+    else:
+        assert isinstance(model, PatchModel)
+        assert model(x).shape == (1, 3, 32, 16, 24)
+    assert model.num_labels == 3
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_receives_a_gradient(name):
+    model = build(name)
+    sum(output.square().sum() for output in outputs(model, torch.randn(1, 1, 32, 16, 24))).backward()
+    silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not silent
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_saved_and_loaded_weights_give_the_same_answer(name):
+    model, other = build(name).eval(), networks.build(name, SMALL[name], 1, 3).eval()
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True), strict=True)
+    x = torch.randn(1, 1, 32, 16, 24)
+    for first, second in zip(outputs(model, x), outputs(other, x), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    with pytest.raises(OptionError, match="Unknown network 'unnet'. Known: nmsw, unet"):
+        networks.build("unnet", {}, 1, 2)
