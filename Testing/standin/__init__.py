@@ -24,6 +24,11 @@ def start() -> Application:
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
         # Integer enums, as PythonQt has them; read once, when PySide6 is first imported.
         os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "6")
+        import slicer  # noqa: F401  # first: it loads the VTK that it was built with
+
+        from . import pythonqt
+
+        pythonqt.install()  # before any class is derived from a Qt class
         from .application import Application
 
         _application = Application()

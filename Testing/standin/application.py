@@ -11,21 +11,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 
-import slicer  # first: it loads the VTK that it was built with
+import slicer
+from PySide6 import QtWidgets
 
-from . import packaging, sample_data, scripted_module, translation, unit_tests
+from . import packaging, sample_data, screenshots, scripted_module, translation, unit_tests
 from .dialogs import Dialog, DialogRecorder
-from .errors import ErrorCollector, nothing_printed
+from .errors import ErrorCollector, collect_uncaught, nothing_printed
 from .main_window import qSlicerMainWindow
-from .modules import (
-    CoreModule,
-    ModuleNamespace,
-    qSlicerScriptedLoadableModule,
-    qSlicerScriptedLoadableModuleWidget,
-)
+from .module_widget import qSlicerScriptedLoadableModuleWidget
+from .modules import CoreModule, ModuleNamespace, qSlicerScriptedLoadableModule
 from .scene import make_scene
 from .slicer_application import qSlicerApplication
 from .subject_hierarchy import SubjectHierarchyKeeper
+from .widgets import WIDGETS
 
 # Built-in modules that have no logic of their own here.
 MODULES_WITHOUT_LOGIC = ("SegmentEditor", "SegmentStatistics", "Welcome", "SampleData")
@@ -38,15 +36,16 @@ class Application:
         temporary = Path(tempfile.mkdtemp(prefix="slicer-standin-"))
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
         self._errors = ErrorCollector()
-        _install_python_modules()
+        self._slot_errors = collect_uncaught()
         slicer.selfTests = {}
         slicer.modules = ModuleNamespace()
         slicer.modules.sampleDataSources = {}
+        _install_python_modules()
         slicer.app = qSlicerApplication(temporary)
         self._parts = make_scene(Path(slicer.app.temporaryPath))
         slicer.mrmlScene = self._parts.scene
         self._hierarchy = SubjectHierarchyKeeper(slicer.mrmlScene)
-        slicer.app.initialize(self._parts.application_logic, None)
+        slicer.app.initialize(self._parts.application_logic)
         logics = self._parts.logics
         for name in (*logics, *MODULES_WITHOUT_LOGIC):
             slicer.app.moduleManager().add(CoreModule(name, logics.get(name)))
@@ -68,9 +67,18 @@ class Application:
         """Every error and warning that VTK printed so far."""
         return self._errors.messages
 
+    @property
+    def slot_errors(self) -> list[str]:
+        """Traceback of every exception in a Qt slot or a VTK observer; both print it and go on."""
+        return self._slot_errors
+
     def no_vtk_errors(self) -> AbstractContextManager[None]:
         """`with app.no_vtk_errors():` fails with AssertionError if VTK prints an error or a warning inside."""
         return nothing_printed(self._errors.messages, "VTK")
+
+    def no_slot_errors(self) -> AbstractContextManager[None]:
+        """`with app.no_slot_errors():` fails with AssertionError if a slot or an observer raises inside."""
+        return nothing_printed(self._slot_errors, "A slot")
 
     def load_module(self, path: str | Path) -> object:
         """Load a scripted module as Slicer does at start, announce startupCompleted, and select it.
@@ -93,25 +101,35 @@ class Application:
             if hasattr(slicer.modules, attribute):
                 delattr(slicer.modules, attribute)
 
+    def screenshot_views(self, path: str | Path, size: tuple[int, int] = (1000, 800)) -> None:
+        """Write a PNG of the four-up layout: Red, 3D, Green and Yellow view; `size` is width and height in pixels."""
+        screenshots.save(screenshots.views(*size), path)
+
+    def screenshot_panel(
+        self, widget: QtWidgets.QWidget, path: str | Path, width: int = 350, dark: bool = False
+    ) -> None:
+        """Write a PNG of a panel as wide as Slicer's narrowest module column, as tall as its contents."""
+        screenshots.save(screenshots.panel(widget, width, dark), path)
+
+    def screenshot_application(
+        self, widget: QtWidgets.QWidget, path: str | Path, size: tuple[int, int] = (1500, 900),
+        panel_width: int = 420, dark: bool = False,
+    ) -> None:
+        """Write a PNG of panel and views side by side."""
+        screenshots.save(screenshots.application(widget, *size, panel_width, dark), path)
+
     def clear(self) -> None:
         """An empty scene and empty records, as a test wants them at its beginning."""
         slicer.mrmlScene.Clear(0)
-        for record in (self.dialogs, self.answers, self.vtk_errors, packaging.requests):
+        for record in (self.dialogs, self.answers, self.vtk_errors, self.slot_errors, packaging.requests):
             record.clear()
 
 
 def _install_python_modules() -> None:
-    """Make `import slicer.i18n` and its like, `import SampleData`, `import qt` and `import ctk` work."""
-    if (Path(__file__).parent / "pythonqt" / "__init__.py").is_file():
-        from . import pythonqt
-
-        pythonqt.install()
-    if (Path(__file__).parent / "widgets" / "__init__.py").is_file():
-        from .widgets import WIDGETS
-
-        for name, widget in WIDGETS.items():
-            if name.startswith(("qMRML", "qSlicer")):
-                setattr(slicer, name, widget)
+    """Make `import slicer.i18n` and its like, and `import SampleData` work."""
+    for name, widget in WIDGETS.items():
+        if name.startswith(("qMRML", "qSlicer")):
+            setattr(slicer, name, widget)
     for name, module in {"ScriptedLoadableModule": scripted_module, "i18n": translation, "packaging": packaging,
                          "testing": unit_tests}.items():
         _publish(name, module)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 import vtk
 from vtk.util.misc import calldata_type
@@ -23,6 +26,19 @@ class ErrorCollector:
 
         for event in ("ErrorEvent", "WarningEvent"):
             self._window.AddObserver(event, collect)
+
+
+def collect_uncaught() -> list[str]:
+    """A list that receives the traceback of each exception that only reaches sys.excepthook, which still prints it."""
+    tracebacks: list[str] = []
+    former = sys.excepthook
+
+    def collect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        tracebacks.append("".join(traceback.format_exception(kind, error, trace)))
+        former(kind, error, trace)
+
+    sys.excepthook = collect
+    return tracebacks
 
 
 @contextmanager

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtGui
+
+from .module_widget import qSlicerScriptedLoadableModuleWidget
+from .signals import Emitter
 
 
 class ModuleNamespace:
@@ -65,52 +70,13 @@ class qSlicerScriptedLoadableModule:
         return self._new_widget()
 
     def resourcePath(self, fileName: str) -> str:
-        return str(QtCore.QFileInfo(self.path).dir().filePath(f"Resources/{fileName}"))
+        return str(Path(self.path).parent / "Resources" / fileName)
 
 
-class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):
-    """The Qt side of a scripted module's panel: what the Python widget class is given as `parent`."""
-
-    def __init__(self, module_name: str, python_class: type) -> None:
-        super().__init__()
-        self.setObjectName(f"{module_name}ModuleWidget")
-        self.setLayout(QtWidgets.QVBoxLayout())
-        self._module_name = module_name
-        self._build(python_class)
-
-    def _build(self, python_class: type) -> None:
-        self._python = python_class(self)
-        # Slicer publishes the widget before setup(), so that setup() can already be reloaded or inspected.
-        setattr(slicer.modules, f"{self._module_name}Widget", self._python)
-        self._python.setup()
-
-    def self(self) -> object:
-        """The instance of the Python class, as `slicer.util.getModuleWidget` returns it."""
-        return self._python
-
-    def mrmlScene(self) -> slicer.vtkMRMLScene:
-        return slicer.mrmlScene
-
-    def enter(self) -> None:
-        if hasattr(self._python, "enter"):
-            self._python.enter()
-
-    def exit(self) -> None:
-        if hasattr(self._python, "exit"):
-            self._python.exit()
-
-    def reload(self) -> None:
-        """Build the Python widget anew from the class now in sys.modules; called by slicer.util's reload."""
-        import sys
-
-        self._build(getattr(sys.modules[self._module_name], f"{self._module_name}Widget"))
-
-
-class ModuleFactoryManager(QtCore.QObject):
+class ModuleFactoryManager:
     """The names of what was loaded."""
 
     def __init__(self, loaded: dict[str, object]) -> None:
-        super().__init__()
         self._loaded = loaded
 
     def loadedModuleNames(self) -> tuple[str, ...]:
@@ -120,12 +86,10 @@ class ModuleFactoryManager(QtCore.QObject):
         return name in self._loaded
 
 
-class ModuleManager(QtCore.QObject):
+class ModuleManager(Emitter):
     """`slicer.app.moduleManager()`."""
 
-    moduleLoaded = QtCore.Signal(str)
-    moduleAboutToBeUnloaded = QtCore.Signal(str)
-    moduleUnloaded = QtCore.Signal(str)
+    SIGNALS = ("moduleLoaded(QString)", "moduleAboutToBeUnloaded(QString)", "moduleUnloaded(QString)")
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,7 +11,8 @@ from pathlib import Path
 import slicer
 from PySide6 import QtGui, QtWidgets
 
-from .modules import ModuleManager, qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
+from .module_widget import qSlicerScriptedLoadableModuleWidget
+from .modules import ModuleManager, qSlicerScriptedLoadableModule
 
 __all__ = [
     "ScriptedLoadableModule",

@@ -1,33 +1,37 @@
-"""`slicer.app`: the QApplication of the stand-in, with those of qSlicerApplication's names that a module may use."""
+"""`slicer.app`: what qSlicerApplication adds to Qt's application object, as far as a module may use it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import slicer
 from PySide6 import QtCore, QtWidgets
 
 from .io_manager import CoreIOManager
+from .layout_manager import LayoutManager
 from .modules import ModuleManager
+from .signals import Emitter
 
 VERSION = (5, 13, 0)
 
 
-class qSlicerApplication(QtWidgets.QApplication):
-    """Made once by `standin.start()`; testing mode is on, as under CTest."""
+class qSlicerApplication(Emitter):
+    """Made once by `standin.start()`; testing mode is on, as under CTest. Qt's own names come from the QApplication."""
 
-    startupCompleted = QtCore.Signal()
-    mrmlSceneChanged = QtCore.Signal(object)
+    SIGNALS = ("startupCompleted()", "mrmlSceneChanged(vtkMRMLScene*)")
 
     def __init__(self, temporary: Path) -> None:
-        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
-        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(temporary / "settings"))
-        super().__init__(["Slicer"])
-        self.setApplicationName("Slicer")
-        self.setOrganizationName("slicer.org")
-        self.setApplicationVersion(".".join(map(str, VERSION)))
-        self.setStyle("Fusion")
+        super().__init__()
+        settings = QtCore.QSettings
+        settings.setDefaultFormat(settings.IniFormat)
+        settings.setPath(settings.IniFormat, settings.UserScope, str(temporary / "settings"))
+        self._qt = QtWidgets.QApplication.instance()
+        self._qt.setApplicationName("Slicer")
+        self._qt.setOrganizationName("slicer.org")
+        self._qt.setApplicationVersion(".".join(map(str, VERSION)))
+        self._qt.setStyle("Fusion")
         self.majorVersion, self.minorVersion = VERSION[:2]
         self.revision = "31053"
         self.os = {"linux": "linux", "darwin": "macosx", "win32": "win"}[sys.platform]
@@ -44,14 +48,30 @@ class qSlicerApplication(QtWidgets.QApplication):
         self._module_manager = ModuleManager()
         self._testing = True
         self._io_manager: CoreIOManager | None = None
-        self._layout_manager = None
+        self._layout_manager: LayoutManager | None = None
         self._application_logic = None
 
-    def initialize(self, application_logic: slicer.vtkSlicerApplicationLogic, layout_manager: object) -> None:
+    def initialize(self, application_logic: slicer.vtkSlicerApplicationLogic) -> None:
         """Give the application its scene-side parts; the stand-in's own, called once."""
         self._application_logic = application_logic
         self._io_manager = CoreIOManager(slicer.mrmlScene, application_logic)
-        self._layout_manager = layout_manager
+        self._layout_manager = LayoutManager(application_logic)
+
+    def __getattr__(self, name: str) -> object:
+        """Names of QApplication, such as processEvents, palette or aboutToQuit; AttributeError for any other."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._qt, name)
+
+    def connect(self, signature: str, receiver: Callable) -> bool:
+        if signature in self.SIGNALS:
+            return super().connect(signature, receiver)
+        return self._qt.connect(signature, receiver)
+
+    def disconnect(self, signature: str, receiver: Callable | None = None) -> bool:
+        if signature in self.SIGNALS:
+            return super().disconnect(signature, receiver)
+        return self._qt.disconnect(signature, receiver)
 
     def testingEnabled(self) -> bool:
         return self._testing
@@ -74,7 +94,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     def moduleManager(self) -> ModuleManager:
         return self._module_manager
 
-    def layoutManager(self) -> object:
+    def layoutManager(self) -> LayoutManager:
         return self._layout_manager
 
     def settings(self) -> QtCore.QSettings:
