@@ -1,0 +1,78 @@
+"""Files that appear whole or not at all."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from EfficientSegLib.errors import VolumeError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+NEARLY_FULL_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
+    """Hand out a name beside `path` to write to; on success it replaces `path` in one step.
+
+    Whatever goes wrong, nothing half-written stays and an older file at `path` is as it was.
+
+    Args:
+        path: the file to make; its folder is made where it is missing.
+        ending: such as ".nii.gz", for a writer that chooses the format by the name.
+
+    Raises:
+        VolumeError: the disk is full, the folder may not be written, or writing failed otherwise.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part{ending}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        part_size = _size(part)
+        part.unlink(missing_ok=True) if part_size is not None else None
+        raise _explain(path, part_size or 0, error) from error
+    except BaseException:
+        if _size(part) is not None:
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _explain(path: Path, freed: int, error: OSError) -> VolumeError:
+    """A library that hides the reason (no errno) leaves the disk's state as the only witness."""
+    folder = path.parent
+    number = error.errno
+    if number is None and folder.is_dir():
+        if not os.access(folder, os.W_OK):
+            number = errno.EACCES
+        elif shutil.disk_usage(folder).free - freed < NEARLY_FULL_BYTES:
+            number = errno.ENOSPC
+    if number in FULL:
+        return VolumeError(
+            f"{path.name} could not be written: the disk is full.",
+            why=f"{folder} has no room for it. Nothing was changed.",
+            mend="Free some space or choose a folder on another disk.",
+        )
+    if number in FORBIDDEN:
+        return VolumeError(
+            f"{path.name} could not be written: its folder may not be written to.",
+            why=f"{folder} is read-only for you, or the file is open elsewhere.",
+            mend="Choose another folder, for example in your home folder.",
+        )
+    return VolumeError(
+        f"{path.name} could not be written.",
+        why=f"{error.strerror or error}. Nothing was changed.",
+        mend=f"Check the folder {folder}.",
+    )
