@@ -1,0 +1,47 @@
+"""The flat modules `qt` and `ctk` that Slicer's Python code imports."""
+
+import enum
+from types import ModuleType
+from typing import Any
+
+from PySide6 import QtCore
+
+from . import members, patch, qt5, signals
+from .ui import UiLoader
+
+
+def qt_module() -> ModuleType:
+    """All classes of QtCore, QtGui, QtWidgets and their neighbours under one name, as Slicer's qt.py has them."""
+    module = ModuleType("qt", "Slicer's flat Qt module, on PySide6.")
+    for kind in patch.classes():
+        if kind.__name__ not in qt5.NOT_OFFERED:
+            setattr(module, kind.__name__, kind)
+    module.Qt = QtCore.Qt
+    module.Signal = signals.Signal
+    module.QUiLoader = UiLoader
+    module.QSignalBlocker = QtCore.QSignalBlocker
+    module.QStandardPaths = QtCore.QStandardPaths
+    for holder in (QtCore.Qt,):
+        _plain_enums(holder)
+    return module
+
+
+def ctk_module() -> ModuleType:
+    """The ctk classes that have a stand-in."""
+    from standin.widgets import WIDGETS
+
+    module = ModuleType("ctk", "Stand-ins for CTK's widgets.")
+    for name, kind in WIDGETS.items():
+        if name.startswith("ctk"):
+            setattr(module, name, kind)
+    return module
+
+
+def _plain_enums(holder: Any) -> None:
+    for value in vars(holder).values():
+        if isinstance(value, type) and issubclass(value, enum.Enum) and issubclass(value, int):
+            value.__repr__ = int.__repr__
+            value.__str__ = int.__repr__
+
+
+__all__ = ["ctk_module", "members", "qt_module"]
