@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from EfficientSegLib.errors import DeviceError
 from EfficientSegLib.geometry import Index, PatchBox
-from EfficientSegLib.resources import check_disk
+from EfficientSegLib.resources import free_disk_mb
 
 BLOCK = 32  # voxels per axis of the accumulator's blocks
 
@@ -117,17 +117,23 @@ class Blend:
 
 
 def _mapped(rows: int, floats: int, needed_mb: float, scratch_dir: str | None) -> np.memmap:
-    check_disk(scratch_dir or tempfile.gettempdir(), needed_mb)
+    folder = scratch_dir or tempfile.gettempdir()
+    free_mb = free_disk_mb(folder)
+    mend = "Free disk space, or read fewer patches."
+    if free_mb < needed_mb:
+        raise DeviceError(
+            f"The logits of these patches take {needed_mb:.0f} MB.", why=f"{folder} has {free_mb:.0f} MB.", mend=mend
+        )
     try:
-        # The file has no name once it is open (on Windows: it goes with the last handle), so a kill leaves nothing.
-        file = tempfile.TemporaryFile(dir=scratch_dir)  # noqa: SIM115  (the map keeps it open)
+        # The file has no name once it is open (on Windows it goes with the last handle), so a kill leaves nothing.
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (the map keeps it open)
         file.truncate(rows * floats * 4)
         return np.memmap(file, dtype=np.float32, mode="r+", shape=(rows, floats))
     except OSError as error:
         raise DeviceError(
             f"{needed_mb:.0f} MB of patch logits have no place.",
-            why=f"Writing them to {scratch_dir or tempfile.gettempdir()} failed: {error.strerror or error}.",
-            mend="Free disk space, or read fewer patches.",
+            why=f"Writing to {folder} failed: {error.strerror or error}.",
+            mend=mend,
         ) from error
 
 

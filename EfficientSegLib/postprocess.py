@@ -8,19 +8,19 @@ from EfficientSegLib.bundle import Postprocess
 
 def clean(labels: np.ndarray, rule: Postprocess) -> None:
     """Apply the bundle's rule to a label map (I, J, K), in place."""
+    if not rule.largest_component:
+        return
+    bounds = sitk.LabelShapeStatisticsImageFilter()
+    bounds.ComputePerimeterOff()
+    bounds.Execute(sitk.GetImageFromArray(labels))
     for value in rule.largest_component:
-        keep_largest_component(labels, value)
+        if bounds.HasLabel(value):
+            k, j, i, depth, rows, columns = bounds.GetBoundingBox(value)
+            _keep_largest_component(labels[i : i + columns, j : j + rows, k : k + depth], value)
 
 
-def keep_largest_component(labels: np.ndarray, value: int) -> None:
+def _keep_largest_component(part: np.ndarray, value: int) -> None:
     """Turn all pieces of a label into background but the largest (faces connected), in place."""
-    where = labels == value
-    bounds = []
-    for axis in range(3):
-        inside = np.flatnonzero(where.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not len(inside):
-            return
-        bounds.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    part = where[tuple(bounds)]
-    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(part.astype(np.uint8))))
-    labels[tuple(bounds)][part & (sitk.GetArrayViewFromImage(pieces) != 1)] = 0
+    where = part == value
+    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.GetImageFromArray(where.astype(np.uint8))))
+    part[where & (sitk.GetArrayViewFromImage(pieces) != 1)] = 0

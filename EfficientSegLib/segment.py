@@ -134,12 +134,12 @@ def segment(
         prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run)
         clock.lap("patches")
         listener.progress("restore", 0.95)
-        labels = restore_labels(prediction.logits, prepared, bundle.channel_values)
+        labels = np.ascontiguousarray(restore_labels(prediction.logits, prepared, bundle.channel_values))
     clean(labels, bundle.postprocess)
     clock.lap("restore")
     total = len(prediction.patches) or (0 if name == "nmsw" else prediction.candidates)
     return Segmentation(
-        labels=np.ascontiguousarray(labels),
+        labels=labels,
         patches=tuple(_to_source(patch, prepared) for patch in prediction.patches),
         class_weights=_by_label(prediction.class_weights, bundle),
         complete=prediction.logits.patches_read >= total,

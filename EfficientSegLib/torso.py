@@ -34,7 +34,7 @@ def torso_box(
     image = sitk.GetImageFromArray(filled)
     image.SetSpacing([float(step) for step in reversed(spacing_mm)])
     depth = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(depth > erode_mm))
+    pieces = sitk.RelabelComponent(sitk.ConnectedComponent(depth >= erode_mm))
     trunk = sitk.GetArrayViewFromImage(pieces) == 1
     if not filled.any() or filled.all() or not trunk.any():
         return whole(hu.shape)

@@ -82,5 +82,7 @@ def module(name: str) -> ModuleType:
 def wrong_model(strategy: str, fitting: str) -> OptionError:
     """The error of a strategy that was given a model it cannot use."""
     return OptionError(
-        f"Strategy {strategy!r} cannot use this network.", why="The network offers other things.", mend=f"Use {fitting}."
+        f"Strategy {strategy!r} cannot use this network.",
+        why="The network offers other things.",
+        mend=f"Use {fitting}.",
     )

@@ -65,6 +65,6 @@ def test_blocks_behind_can_be_forgotten():
 
 
 def test_a_disk_too_small_for_the_logits_is_told_with_numbers(tmp_path, monkeypatch):
-    monkeypatch.setattr("EfficientSegLib.resources.free_disk_mb", lambda folder: 1.0)
-    with pytest.raises(DeviceError, match="MB"):
+    monkeypatch.setattr("EfficientSegLib.patches.free_disk_mb", lambda folder: 1.0)
+    with pytest.raises(DeviceError, match="750 MB.*has 1 MB.*fewer patches"):
         Blend(5, [whole((320, 320, 320))], memory_mb=0, scratch_dir=str(tmp_path))

@@ -14,9 +14,7 @@ def test_enlarging_equals_torchs_trilinear_interpolation(shape):
     expected = functional.interpolate(array[None], size=shape, mode="trilinear", align_corners=False)[0]
     torch.testing.assert_close(enlarge(array, shape, whole(shape)), expected, atol=1e-5, rtol=1e-5)
     box = PatchBox((2, 3, 4), (5, 7, 10))
-    torch.testing.assert_close(
-        enlarge(array, shape, box), expected[(slice(None), *box.slices())], atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(enlarge(array, shape, box), expected[(slice(None), *box.slices())], atol=1e-5, rtol=1e-5)
 
 
 def test_weights_of_each_point_add_to_one_and_positions_outside_take_the_rim():

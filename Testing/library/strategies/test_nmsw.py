@@ -81,7 +81,7 @@ def test_inside_the_patches_every_label_mixes_by_its_class_weight_and_outside_st
     with torch.inference_mode():
         local = model.local(volume[(slice(None), *box.slices())][None])[0]
     expected = coarse(volume, model)
-    trust = model.class_weights[:, None, None, None]
+    trust = model.class_weights.detach()[:, None, None, None]
     inside = (slice(None), *box.slices())
     expected[inside] = trust * local + (1 - trust) * expected[inside]
     torch.testing.assert_close(field(prediction), expected, atol=1e-5, rtol=1e-5)

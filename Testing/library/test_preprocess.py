@@ -1,0 +1,102 @@
+"""To the bundle's grid and back: `Prepared` must be invertible for every way a scanner may lie."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+
+from EfficientSegLib.bundle import Crop, Intensity, Preprocess
+from EfficientSegLib.geometry import PatchBox, whole
+from EfficientSegLib.preprocess import axis_order, normalise, orient, orient_back, prepare, to_oriented, to_source
+from EfficientSegLib.volume import Volume
+
+WINDOW = Intensity("window", -100.0, 300.0, (0.0, 1.0))
+ALL_DIRECTIONS = [
+    np.eye(3)[:, list(order)] * signs for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
+]
+
+
+def rule(orientation="RAS", spacing=(2.0, 2.0, 2.0), crop=None):
+    return Preprocess(orientation, spacing, WINDOW, crop or Crop())
+
+
+def volume(direction=None, shape=(8, 10, 12), spacing=(2.0, 2.0, 2.0)):
+    direction = np.eye(3) if direction is None else direction
+    array = np.random.default_rng(0).integers(-100, 300, (1, *shape)).astype(np.int16)
+    return Volume(array, spacing, (5.0, -7.0, 11.0), tuple(map(tuple, direction)))
+
+
+@pytest.mark.parametrize("direction", ALL_DIRECTIONS)
+def test_each_of_the_48_ways_to_lie_is_turned_to_the_bundles_axes_and_back(direction):
+    axes, flips = axis_order(direction, "LPS")
+    array = np.random.default_rng(1).random((1, 3, 4, 5))
+    turned = orient(array, axes, flips)
+    # After turning, axis a of the array grows along LPS axis a: its direction is +1 there.
+    for axis in range(3):
+        assert direction[axis, axes[axis]] * (-1 if flips[axis] else 1) == 1
+    assert np.array_equal(orient_back(turned[0], axes, flips), array[0])
+
+
+def test_the_orientation_names_the_directions_in_which_the_axes_grow():
+    # An LPS file whose first voxel is the patient's right front foot: RAS must flip I and J, and keep K.
+    assert axis_order(np.eye(3), "RAS") == ((0, 1, 2), (True, True, False))
+    assert axis_order(np.eye(3), "SAL") == ((2, 1, 0), (False, True, False))
+
+
+def test_an_oblique_scan_goes_to_the_nearest_axes():
+    angle = np.deg2rad(25)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    assert axis_order(turn @ np.eye(3)[:, [1, 0, 2]], "LPS") == ((1, 0, 2), (False, False, False))
+
+
+def test_same_grid_and_orientation_changes_values_only():
+    given = volume()
+    prepared = prepare(given, rule("LPS"))
+    np.testing.assert_allclose(prepared.array, (given.array + 100) / 400, atol=1e-6)
+    assert prepared.crop == whole((8, 10, 12))
+
+
+def test_spacing_follows_the_field_of_view_to_whole_voxels():
+    prepared = prepare(volume(shape=(9, 10, 12), spacing=(1.0, 2.0, 3.5)), rule("LPS"))
+    assert prepared.array.shape == (1, 4, 10, 21)
+    np.testing.assert_allclose(np.multiply(prepared.spacing_mm, prepared.grid), (9.0, 20.0, 42.0))
+
+
+@pytest.mark.parametrize("depth", [200, 60])
+def test_a_long_axis_is_averaged_the_same_slab_by_slab_as_at_once(depth):
+    array = np.random.default_rng(2).integers(-1000, 1000, (1, 12, 10, depth)).astype(np.int16)
+    prepared = prepare(Volume(array, (1.0, 1.0, 1.0)), rule("LPS", (2.0, 2.0, 2.0)))
+    clipped = array.astype(float).reshape(1, 6, 2, 5, 2, depth // 2, 2).mean((2, 4, 6))
+    np.testing.assert_allclose(prepared.array, normalise(clipped, WINDOW), atol=1e-4)
+
+
+@pytest.mark.parametrize("direction", ALL_DIRECTIONS[::5])
+def test_a_box_of_the_prepared_volume_holds_the_same_tissue_in_the_source(direction):
+    given = volume(direction, shape=(16, 20, 24), spacing=(1.0, 1.0, 1.0))
+    given.array[:] = -100
+    prepared = prepare(given, rule())
+    box = PatchBox((1, 2, 3), (4, 6, 5))
+    source = to_source(box, prepared)
+    given.array[(0, *source.slices())] = 300
+    inside = prepare(given, rule()).array[0]
+    assert (inside[box.slices()] == 1).all()
+    assert inside.sum() == pytest.approx(np.prod(box.shape))
+
+
+@pytest.mark.parametrize("direction", ALL_DIRECTIONS[::7])
+def test_a_source_box_turned_to_the_arrays_axes_cuts_the_same_voxels(direction):
+    given = volume(direction)
+    prepared = prepare(given, rule())
+    box = PatchBox((1, 2, 3), (5, 9, 10))
+    turned = orient(given.array, prepared.axes, prepared.flips)[0]
+    part = turned[to_oriented(box, prepared).slices()]
+    assert sorted(part.flatten()) == sorted(given.array[0][box.slices()].flatten())
+
+
+def test_zscore_clips_and_brings_mean_and_deviation():
+    array = np.random.default_rng(3).normal(500, 50, (1, 20, 20, 20))
+    array[0, 0, 0, 0] = 1e7
+    result = normalise(array, Intensity("zscore", 0.5, 99.5))
+    assert abs(float(result.mean())) < 1e-4
+    assert float(result.std()) == pytest.approx(1, abs=1e-3)
+    assert result.max() < 4

@@ -1,0 +1,79 @@
+"""Labels on the scanner's grid against torch's interpolation of the whole logits."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from EfficientSegLib.bundle import Crop, Intensity, Preprocess
+from EfficientSegLib.geometry import PatchBox
+from EfficientSegLib.preprocess import orient_back, prepare
+from EfficientSegLib.restore import restore_labels
+from EfficientSegLib.volume import Volume
+
+LEFT_HANDED = ((0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+RULE = Preprocess("RAS", (3.0, 3.0, 3.0), Intensity("window", 0.0, 100.0), Crop())
+
+
+class Whole:
+    """A field that exists."""
+
+    def __init__(self, logits):
+        self.logits, self.shape, self.num_labels = logits, tuple(logits.shape[1:]), logits.shape[0]
+
+    def region(self, box):
+        return self.logits[(slice(None), *box.slices())]
+
+
+def case(shape=(70, 66, 41), spacing=(0.9, 1.1, 2.5), direction=LEFT_HANDED, labels=5, seed=0):
+    prepared = prepare(Volume(np.zeros((1, *shape), np.int16), spacing, (0, 0, 0), direction), RULE)
+    generator = torch.Generator().manual_seed(seed)
+    small = torch.randn(1, labels, 5, 5, 5, generator=generator)
+    logits = functional.interpolate(small, size=prepared.array.shape[1:], mode="trilinear")[0]
+    return prepared, Whole(logits)
+
+
+def expected(prepared, field, values):
+    full = functional.interpolate(
+        field.logits[None], size=prepared.oriented_shape, mode="trilinear", align_corners=False
+    )[0]
+    return orient_back(np.asarray(values)[full.argmax(0).numpy()], prepared.axes, prepared.flips)
+
+
+def test_tiles_give_the_labels_of_the_whole_interpolation():
+    prepared, field = case()
+    values = (0, 1, 7, 0, 3)
+    labels = restore_labels(field, prepared, values)
+    assert labels.shape == (70, 66, 41) and labels.dtype == np.uint8
+    assert (labels == expected(prepared, field, values)).mean() > 0.99999
+
+
+@pytest.mark.parametrize("box", [PatchBox((0, 0, 0), (70, 66, 41)), PatchBox((3, 20, 7), (50, 41, 8))])
+def test_a_box_gives_the_same_labels_as_the_whole(box):
+    prepared, field = case()
+    whole = restore_labels(field, prepared, (0, 1, 2, 3, 4))
+    assert np.array_equal(restore_labels(field, prepared, (0, 1, 2, 3, 4), box), whole[box.slices()])
+
+
+def test_the_same_grid_needs_no_interpolation():
+    prepared, field = case(spacing=(3.0, 3.0, 3.0))
+    labels = restore_labels(field, prepared, (0, 1, 2, 3, 4))
+    turned = orient_back(field.logits.argmax(0).numpy(), prepared.axes, prepared.flips)
+    assert np.array_equal(labels, turned)
+
+
+def test_a_value_above_255_makes_the_map_sixteen_bits():
+    prepared, field = case()
+    labels = restore_labels(field, prepared, (0, 1, 2, 3, 400))
+    assert labels.dtype == np.uint16 and labels.max() == 400
+
+
+def test_outside_the_crop_lies_background():
+    hu = np.full((1, 100, 80, 30), -1000, np.int16)
+    hu[0, 30:70, 20:60] = 40
+    rule = Preprocess("LPS", (3.0, 3.0, 3.0), Intensity("window", -200.0, 200.0), Crop("torso", 6.0, 6.0))
+    prepared = prepare(Volume(hu, (3.0, 3.0, 3.0)), rule)
+    assert prepared.array.shape[1:] == (44, 44, 30)
+    labels = restore_labels(Whole(torch.stack([torch.zeros(44, 44, 30), torch.ones(44, 44, 30)])), prepared, (0, 1))
+    assert labels.sum() == 44 * 44 * 30
+    assert labels[28:72, 18:62].all()
