@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from EfficientSegLib import dicom, headers, seg_nrrd, suitability
+from EfficientSegLib import dicom, headers, nifti, seg_nrrd, suitability
 from EfficientSegLib.bundle import Label
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.files import replacing
@@ -23,7 +23,6 @@ Matrix = tuple[Vector, Vector, Vector]
 
 # One file each: a header that names a second file would name a temporary one.
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
-SINGLE_FILE_FORMATS = "NIfTI, NRRD or MetaImage"
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,13 @@ def write(volume: Volume, path: str | os.PathLike) -> None:
             f"{path.name} cannot be written.", why="Its format is unknown.", mend=f"Use {', '.join(WRITABLE)}."
         )
     with replacing(path, ending) as part:
+        image = _to_image(volume)
         try:
-            sitk.WriteImage(_to_image(volume), str(part), useCompression=True, compressionLevel=1)
+            sitk.WriteImage(image, str(part), useCompression=True, compressionLevel=1)
         except RuntimeError as error:
-            raise OSError(None, "the image library could not write it", str(part)) from error
+            raise OSError(None, "The image library could not write it", str(part)) from error
+        if ending.startswith(".nii") and not nifti.is_whole(part):
+            raise OSError(None, "Not all of it could be written", str(part))
 
 
 def _to_image(volume: Volume) -> sitk.Image:
