@@ -31,6 +31,7 @@ class Request:
     save_segmentation: bool = True  # also write segmentation.seg.nrrd (compressed); the panel does not need it
     cancel_file: str | None = None  # once this file exists, the worker ends after the patch in hand
     parent_pid: int | None = None  # the worker ends itself when this process is gone
+    temporary: bool = False  # output_dir is the parent's scratch folder: removed if the parent is gone
     protocol: int = PROTOCOL
 
 
@@ -129,6 +130,7 @@ class Failed:
     what: str
     why: str
     mend: str
+    cancelled: bool = False  # no mistake: stopped on request, before there was anything to keep
 
 
 Event = Ready | Started | Heartbeat | Progress | Patches | ClassWeights | Partial | Warned | Finished | Failed

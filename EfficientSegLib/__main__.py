@@ -1,0 +1,75 @@
+"""The command line: `python -m EfficientSegLib segment | bundles | train`."""
+
+import argparse
+import logging
+import sys
+from importlib import import_module
+
+from EfficientSegLib import __version__
+from EfficientSegLib.commands.segment import INTERRUPTED, patches_number
+from EfficientSegLib.commands.terminal import show_error
+from EfficientSegLib.devices import DEVICES
+from EfficientSegLib.errors import EfficientSegError
+from EfficientSegLib.failures import explain
+
+
+def parser() -> argparse.ArgumentParser:
+    """All sub-commands and their arguments."""
+    top = argparse.ArgumentParser(
+        prog="python -m EfficientSegLib",
+        description="Segments CT and MR volumes on the machine people have. Research only, not for diagnosis.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _segment(commands.add_parser("segment", help="segment one volume"))
+    _bundles(commands.add_parser("bundles", help="list models, or check one"))
+    _train(commands.add_parser("train", help="train a model and write it as a bundle"))
+    return top
+
+
+def _segment(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("input", help="image file (NIfTI, NRRD, MetaImage), or a folder with one DICOM series")
+    add("--bundle", required=True, help="the model: a bundle's folder, or the name of a shipped one")
+    add("-o", "--output", help=".seg.nrrd for Slicer, or .nii.gz, .nrrd, .mha; default: INPUT's name, here")
+    add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
+    add("--strategy", help="how the volume is read; default: the bundle's")
+    add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
+    add("--threads", type=int, help="default: all cores but one")
+    add("--record", metavar="RUN.JSON", help="write down what was done, with what, and what came out")
+    add("--picture", metavar="OVERVIEW.PNG", help="draw slices, patches and class weights (needs matplotlib)")
+
+
+def _bundles(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folders", nargs="*", help="folders that hold bundles; default: the shipped ones")
+    command.add_argument("--check", metavar="BUNDLE", help="load this one, checksum and weights included, and try it")
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("config", help="the training's configuration, JSON")
+    add("--data", required=True, help="folder that the configuration's paths begin at")
+    add("--output", required=True, help="folder of the new bundle and the checkpoints")
+    add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
+    add("--processes", type=int, default=1, help="processes that share the work; default: 1")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command; 0 is well, 1 an error told in three lines, 2 wrong usage, 130 Ctrl-C."""
+    given = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        return import_module(f"EfficientSegLib.commands.{given.command}").run(given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if not isinstance(error, EfficientSegError):
+            logging.getLogger(__name__).debug("The command failed.", exc_info=True)
+        show_error(explain(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

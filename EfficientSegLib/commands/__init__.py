@@ -1,0 +1,1 @@
+"""The sub-commands of `python -m EfficientSegLib`: each has `run(arguments) -> exit code`."""

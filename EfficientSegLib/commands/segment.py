@@ -1,0 +1,165 @@
+"""`segment`: a volume in, a segmentation out, on the same path as the panel takes."""
+
+import argparse
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from EfficientSegLib import job, protocol
+from EfficientSegLib.commands.terminal import ProgressBar, time_text
+from EfficientSegLib.environment import ROOT
+from EfficientSegLib.errors import VolumeError
+from EfficientSegLib.failures import Stopped
+from EfficientSegLib.files import replacing
+
+INTERRUPTED = 130  # what shells call a command ended by Ctrl-C
+SEGMENTATION_ENDING = ".seg.nrrd"
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Segment; Ctrl-C keeps what is done. Files appear whole at the end, or not at all.
+
+    Raises:
+        EfficientSegError: it cannot be done.
+    """
+    source = Path(arguments.input)
+    output = _output_path(source, arguments.output)
+    stop = threading.Event()
+    bar = ProgressBar()
+    with _scratch_beside(output) as scratch, _stopping_on_interrupt(stop):
+        request = protocol.Request(
+            input=str(source),
+            output_dir=str(scratch),
+            bundle=str(find_bundle(arguments.bundle)),
+            strategy=arguments.strategy,
+            options=_strategy_options(arguments.patches),
+            device=arguments.device,
+            threads=arguments.threads,
+            save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
+        )
+        try:
+            outcome = job.run(request, bar, job.ModelKeeper(), stop.is_set)
+        except Stopped as error:
+            bar.close()
+            print(error.what)
+            return INTERRUPTED
+        finally:
+            bar.close()
+        _hand_over(outcome, output, arguments)
+    _tell(outcome, output, arguments)
+    return 0 if outcome.segmentation.complete else INTERRUPTED
+
+
+def find_bundle(name: str) -> Path:
+    """A bundle's folder, given as a path or by its name among the shipped ones."""
+    shipped = ROOT / "Resources" / "Bundles" / name
+    return shipped if not Path(name).exists() and shipped.is_dir() else Path(name)
+
+
+def patches_number(text: str) -> int | str:
+    """A value of --patches: a number, "all" or "coarse"."""
+    if text in ("all", "coarse"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of patches; give 0 or more, all, or coarse")
+    return int(text)
+
+
+def _strategy_options(patches: int | str | None) -> dict:
+    if patches is None:
+        return {}
+    return {"top_k": {"all": None, "coarse": 0}.get(patches, patches)}
+
+
+def _output_path(source: Path, given: str | None) -> Path:
+    """Where the result goes; checked before anything is computed.
+
+    Raises:
+        VolumeError: the format cannot be written, or the input would be overwritten.
+    """
+    from EfficientSegLib.volume import WRITABLE
+
+    stem = source.name
+    for ending in (*WRITABLE, source.suffix):
+        stem = stem.removesuffix(ending)
+    output = Path(given) if given else Path(f"{stem}{SEGMENTATION_ENDING}")
+    if not output.name.lower().endswith(WRITABLE):
+        raise VolumeError(
+            f"{output.name} cannot be written.",
+            why="Its ending names no format that is known here.",
+            mend=f"Use {SEGMENTATION_ENDING} (names and colours included) or {', '.join(WRITABLE)}.",
+        )
+    if output.exists() and source.exists() and output.samefile(source):
+        raise VolumeError(f"{output} is the input.", why="The scan would be lost.", mend="Choose another name with -o.")
+    if output.is_dir():
+        raise VolumeError(f"{output} is a folder.", why="The result is one file.", mend="Choose another name with -o.")
+    return output
+
+
+@contextmanager
+def _scratch_beside(output: Path) -> Iterator[Path]:
+    """A folder on the disk of the result, so that the result can be moved into place in one step."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".efficientseg-", dir=output.parent))
+    except OSError as error:
+        raise VolumeError(
+            f"Nothing can be written to {output.parent}.", why=f"{error.strerror}.", mend="Choose another folder."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stopping_on_interrupt(stop: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C asks for an early end, the second one ends at once."""
+
+    def interrupt(*_) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> None:
+    from EfficientSegLib.volume import Volume, write
+
+    if outcome.finished.segmentation:
+        os.replace(outcome.finished.segmentation, output)
+    else:
+        volume = outcome.volume
+        labels = outcome.segmentation.labels[None]
+        write(Volume(labels, volume.spacing_mm, volume.origin_mm, volume.direction), output)
+    if arguments.record:
+        with replacing(arguments.record) as part:
+            shutil.copyfile(outcome.finished.record, part)
+    if arguments.picture:
+        from EfficientSegLib.evaluation.figures import overview_of
+
+        overview_of(outcome, arguments.picture)
+
+
+def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> None:
+    from EfficientSegLib.record import volumes_ml
+
+    finished, done = outcome.finished, outcome.segmentation
+    for name, millilitres in volumes_ml(done.labels, outcome.volume.spacing_mm, outcome.bundle).items():
+        print(f"{name:32} {millilitres:10.1f} ml" if millilitres else f"{name:32}   not found")
+    patches = f"{done.patches_read} of {done.candidates} patches read" if done.candidates else "no patches"
+    kept = "" if done.complete else "Stopped early; what was done is kept. "
+    print(f"{kept}{time_text(finished.seconds)}, {patches}, at most {finished.peak_memory_mb:.0f} MB. Research only.")
+    for path in (output, arguments.record, arguments.picture):
+        if path:
+            print(f"Written: {path}")

@@ -1,0 +1,15 @@
+"""`train`: a configuration and a folder of data in, a bundle out."""
+
+import argparse
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; an interrupted training goes on where its last checkpoint was.
+
+    Raises:
+        EfficientSegError: it cannot start or go on.
+    """
+    from EfficientSegLib.training.loop import train_from_file
+
+    train_from_file(arguments.config, arguments.data, arguments.output, arguments.resume, arguments.processes)
+    return 0
