@@ -45,6 +45,10 @@ class PatchBox:
             tuple(a + o for a, o in zip(self.start, offset)), tuple(b + o for b, o in zip(self.stop, offset))
         )
 
+    def grown(self, margin: int) -> "PatchBox":
+        """The box with a margin of voxels on every side."""
+        return PatchBox(tuple(a - margin for a in self.start), tuple(b + margin for b in self.stop))
+
     def intersection(self, other: "PatchBox") -> "PatchBox | None":
         """The box shared with another one, or None."""
         start = tuple(max(a, b) for a, b in zip(self.start, other.start))

@@ -220,7 +220,9 @@ class _Run(Watcher):
         self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
         if logits is None:
             return
-        self._pending.append(whole(self._prepared.source_shape) if box is None else to_source(box, self._prepared))
+        # Labels are interpolated between voxels of the prepared grid: they change up to one voxel outside the box.
+        everything = whole(self._prepared.source_shape)
+        self._pending.append(everything if box is None else to_source(box.grown(1), self._prepared))
         wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
         if read == 0 or (read < total and now - self._partial_end >= wait):
             self._send_partials(logits, read, total)
