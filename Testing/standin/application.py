@@ -112,8 +112,12 @@ class Application:
         screenshots.save(screenshots.panel(widget, width, dark), path)
 
     def screenshot_application(
-        self, widget: QtWidgets.QWidget, path: str | Path, size: tuple[int, int] = (1500, 900),
-        panel_width: int = 420, dark: bool = False,
+        self,
+        widget: QtWidgets.QWidget,
+        path: str | Path,
+        size: tuple[int, int] = (1500, 900),
+        panel_width: int = 420,
+        dark: bool = False,
     ) -> None:
         """Write a PNG of panel and views side by side."""
         screenshots.save(screenshots.application(widget, *size, panel_width, dark), path)
@@ -130,8 +134,12 @@ def _install_python_modules() -> None:
     for name, widget in WIDGETS.items():
         if name.startswith(("qMRML", "qSlicer")):
             setattr(slicer, name, widget)
-    for name, module in {"ScriptedLoadableModule": scripted_module, "i18n": translation, "packaging": packaging,
-                         "testing": unit_tests}.items():
+    for name, module in {
+        "ScriptedLoadableModule": scripted_module,
+        "i18n": translation,
+        "packaging": packaging,
+        "testing": unit_tests,
+    }.items():
         _publish(name, module)
     if importlib.util.find_spec(f"{__package__}.parameter_node") is not None:
         from . import parameter_node

@@ -12,9 +12,9 @@ import slicer
 class Dialog:
     """One dialog that the user would have seen."""
 
-    level: str                                     # "info", "warning", "error"; "popup" closes by itself
+    level: str  # "info", "warning", "error"; "popup" closes by itself
     text: str
-    options: dict = field(default_factory=dict)    # the further arguments, such as windowTitle or detailedText
+    options: dict = field(default_factory=dict)  # the further arguments, such as windowTitle or detailedText
 
 
 class DialogRecorder:

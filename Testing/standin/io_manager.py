@@ -61,8 +61,13 @@ class CoreIOManager:
     def fileWriterFileType(self, node: slicer.vtkMRMLNode, preferredFileName: str = "") -> str:
         return next((kind for class_name, kind in WRITERS.items() if node.IsA(class_name)), "NoFile")
 
-    def loadNodes(self, fileType: str, parameters: dict, loadedNodes: vtk.vtkCollection | None = None,
-                  userMessages: slicer.vtkMRMLMessageCollection | None = None) -> bool:
+    def loadNodes(
+        self,
+        fileType: str,
+        parameters: dict,
+        loadedNodes: vtk.vtkCollection | None = None,
+        userMessages: slicer.vtkMRMLMessageCollection | None = None,
+    ) -> bool:
         """Read `parameters["fileName"]`; the nodes made go into `loadedNodes`. False if the file could not be read."""
         messages = userMessages or slicer.vtkMRMLMessageCollection()
         if fileType == "SceneFile":
@@ -79,16 +84,18 @@ class CoreIOManager:
             loadedNodes.AddItem(node)
         return True
 
-    def loadScene(self, fileName: str, clear: bool = True,
-                  userMessages: slicer.vtkMRMLMessageCollection | None = None) -> bool:
+    def loadScene(
+        self, fileName: str, clear: bool = True, userMessages: slicer.vtkMRMLMessageCollection | None = None
+    ) -> bool:
         messages = userMessages or slicer.vtkMRMLMessageCollection()
         if Path(fileName).suffix.lower() == ".mrb":
             return bool(self._scene.ReadFromMRB(str(fileName), bool(clear), messages))
         self._scene.SetURL(str(fileName))
         return bool(self._scene.Connect(messages) if clear else self._scene.Import(messages))
 
-    def saveNodes(self, fileType: str, parameters: dict,
-                  userMessages: slicer.vtkMRMLMessageCollection | None = None) -> bool:
+    def saveNodes(
+        self, fileType: str, parameters: dict, userMessages: slicer.vtkMRMLMessageCollection | None = None
+    ) -> bool:
         """Write the node `parameters["nodeID"]`, or the whole scene for "SceneFile", to `parameters["fileName"]`."""
         messages = userMessages or slicer.vtkMRMLMessageCollection()
         path = str(parameters["fileName"])

@@ -1,4 +1,4 @@
-"""`slicer.app.layoutManager()`: Slicer's layout logic decides which views there are; this keeps one widget for each."""
+"""`slicer.app.layoutManager()`: Slicer's layout logic decides which views there are; each gets one widget here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .views import SliceWidget, ThreeDWidget
 
 
 class LayoutManager(Emitter):
-    """The part of qSlicerLayoutManager that knows slice and 3D views; table and plot views have nodes but no picture."""
+    """The part of qSlicerLayoutManager that knows slice and 3D views; table views have nodes but no picture."""
 
     SIGNALS = ("layoutChanged(int)",)
 

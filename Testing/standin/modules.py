@@ -34,9 +34,23 @@ class CoreModule:
 class qSlicerScriptedLoadableModule:
     """What a scripted module's class is given as `parent`: the module's description. Unknown names are refused."""
 
-    __slots__ = ("_new_widget", "_widget", "acknowledgementText", "associatedNodeTypes", "categories", "contributors",
-                 "dependencies", "helpText", "hidden", "icon", "index", "name", "path", "title",
-                 "widgetRepresentationCreationEnabled")
+    __slots__ = (
+        "_new_widget",
+        "_widget",
+        "acknowledgementText",
+        "associatedNodeTypes",
+        "categories",
+        "contributors",
+        "dependencies",
+        "helpText",
+        "hidden",
+        "icon",
+        "index",
+        "name",
+        "path",
+        "title",
+        "widgetRepresentationCreationEnabled",
+    )
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name

@@ -22,8 +22,16 @@ def pip_check(requirements: str | Requirement | list[str | Requirement]) -> bool
     return not _missing(requirements)
 
 
-def pip_ensure(requirements, constraints=None, prompt_install=True, requester=None, skip_in_testing=True,
-               show_progress=True, prompt_restart=True, skip_packages=None) -> list[str] | None:
+def pip_ensure(
+    requirements,
+    constraints=None,
+    prompt_install=True,
+    requester=None,
+    skip_in_testing=True,
+    show_progress=True,
+    prompt_restart=True,
+    skip_packages=None,
+) -> list[str] | None:
     """Note what is missing; RuntimeError if the user, asked outside testing mode, declines."""
     missing = [str(requirement) for requirement in _missing(requirements)]
     if not missing:
@@ -37,8 +45,18 @@ def pip_ensure(requirements, constraints=None, prompt_install=True, requester=No
     return None
 
 
-def pip_install(requirements, constraints=None, no_deps_requirements=None, skip_packages=None, blocking=True,
-                show_progress=True, requester=None, parent=None, logCallback=None, completedCallback=None) -> None:
+def pip_install(
+    requirements,
+    constraints=None,
+    no_deps_requirements=None,
+    skip_packages=None,
+    blocking=True,
+    show_progress=True,
+    requester=None,
+    parent=None,
+    logCallback=None,
+    completedCallback=None,
+) -> None:
     requests.append(("pip_install", [requirements] if isinstance(requirements, str) else list(requirements)))
     if completedCallback and not blocking:
         completedCallback(0)

@@ -17,9 +17,20 @@ def _as_list(value: object) -> list:
 class SampleDataSource:
     """One data set: each field is a list with one entry per file."""
 
-    def __init__(self, sampleName=None, sampleDescription=None, uris=None, fileNames=None, nodeNames=None,
-                 checksums=None, loadFiles=None, customDownloader=None, thumbnailFileName=None,
-                 loadFileType="VolumeFile", loadFileProperties=None) -> None:
+    def __init__(
+        self,
+        sampleName=None,
+        sampleDescription=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        checksums=None,
+        loadFiles=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileType="VolumeFile",
+        loadFileProperties=None,
+    ) -> None:
         self.sampleName = sampleName
         self.sampleDescription = sampleDescription or sampleName
         self.uris = _as_list(uris)
@@ -45,16 +56,35 @@ class SampleDataLogic:
         self.logMessage = logMessage
 
     @staticmethod
-    def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
-                                       customDownloader=None, thumbnailFileName=None, loadFileType="VolumeFile",
-                                       loadFiles=None, loadFileProperties=None, checksums=None) -> None:
+    def registerCustomSampleDataSource(
+        category="Custom",
+        sampleName=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileType="VolumeFile",
+        loadFiles=None,
+        loadFileProperties=None,
+        checksums=None,
+    ) -> None:
         sources = slicer.modules.sampleDataSources.setdefault(category, [])
         if not any(source.sampleName == sampleName for source in sources):
-            sources.append(SampleDataSource(
-                sampleName=sampleName, uris=uris, fileNames=fileNames, nodeNames=nodeNames, checksums=checksums,
-                loadFiles=loadFiles, customDownloader=customDownloader, thumbnailFileName=thumbnailFileName,
-                loadFileType=loadFileType, loadFileProperties=loadFileProperties,
-            ))
+            sources.append(
+                SampleDataSource(
+                    sampleName=sampleName,
+                    uris=uris,
+                    fileNames=fileNames,
+                    nodeNames=nodeNames,
+                    checksums=checksums,
+                    loadFiles=loadFiles,
+                    customDownloader=customDownloader,
+                    thumbnailFileName=thumbnailFileName,
+                    loadFileType=loadFileType,
+                    loadFileProperties=loadFileProperties,
+                )
+            )
 
     @staticmethod
     def sampleDataSourcesByCategory(category=None) -> dict | list:

@@ -49,7 +49,7 @@ class SceneParts(NamedTuple):
 
     scene: slicer.vtkMRMLScene
     application_logic: slicer.vtkSlicerApplicationLogic
-    logics: dict[str, slicer.vtkMRMLAbstractLogic]   # by module name
+    logics: dict[str, slicer.vtkMRMLAbstractLogic]  # by module name
     data_manager: slicer.vtkDataIOManager
 
 

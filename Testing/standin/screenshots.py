@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,26 +32,20 @@ def views(width: int, height: int) -> QtGui.QImage:
 
 def panel(widget: QtWidgets.QWidget, width: int, dark: bool) -> QtGui.QImage:
     """The widget at `width` pixels and the height that its contents ask for, in the light or the dark theme."""
-    former = widget.palette()
-    palette = dark_palette() if dark else QtWidgets.QApplication.style().standardPalette()
-    QtWidgets.QApplication.setPalette(palette)
-    widget.setAttribute(QtCore.Qt.WA_DontShowOnScreen, True)
-    widget.show()
-    hint = widget.layout().heightForWidth(width) if widget.layout() and widget.layout().hasHeightForWidth() else -1
-    widget.resize(width, max(hint, widget.sizeHint().height()))
-    for _ in range(3):  # layouts within layouts settle one event round after the other
-        QtWidgets.QApplication.processEvents()
-    image = widget.grab().toImage()
-    QtWidgets.QApplication.setPalette(former)
-    return image
+    with _palette(dark_palette() if dark else light_palette()):
+        widget.show()
+        hint = widget.layout().totalHeightForWidth(width) if widget.layout() else -1
+        widget.resize(width, max(hint, widget.sizeHint.height()))
+        for _ in range(3):  # layouts within layouts settle one event round after the other
+            QtWidgets.QApplication.processEvents()
+        return widget.grab().toImage()
 
 
 def application(widget: QtWidgets.QWidget, width: int, height: int, panel_width: int, dark: bool) -> QtGui.QImage:
     """The panel on the left, the views on the right."""
     side = panel(widget, panel_width, dark)
     picture = QtGui.QImage(width, height, QtGui.QImage.Format_RGB32)
-    background = dark_palette() if dark else QtWidgets.QApplication.style().standardPalette()
-    picture.fill(background.color(QtGui.QPalette.Window))
+    picture.fill((dark_palette() if dark else light_palette()).color(QtGui.QPalette.Window))
     painter = QtGui.QPainter(picture)
     painter.drawImage(0, 0, side)
     painter.drawImage(panel_width + GAP, 0, views(width - panel_width - GAP, height))
@@ -64,20 +60,42 @@ def save(image: QtGui.QImage, path: str | Path) -> None:
         raise OSError(f"{path} could not be written.")
 
 
+def light_palette() -> QtGui.QPalette:
+    """Colours of Slicer's light style, which are Fusion's own."""
+    return QtWidgets.QApplication.style().standardPalette()
+
+
 def dark_palette() -> QtGui.QPalette:
     """Colours of Slicer's dark style."""
     palette = QtGui.QPalette()
     colors = {
-        "Window": (50, 50, 50), "WindowText": (225, 225, 225), "Base": (36, 36, 36), "AlternateBase": (45, 45, 45),
-        "Text": (225, 225, 225), "Button": (62, 62, 62), "ButtonText": (225, 225, 225), "BrightText": (255, 90, 90),
-        "ToolTipBase": (70, 70, 70), "ToolTipText": (225, 225, 225), "Highlight": (46, 112, 182),
-        "HighlightedText": (255, 255, 255), "Link": (110, 170, 240), "PlaceholderText": (140, 140, 140),
+        "Window": (50, 50, 50),
+        "WindowText": (225, 225, 225),
+        "Base": (36, 36, 36),
+        "AlternateBase": (45, 45, 45),
+        "Text": (225, 225, 225),
+        "Button": (62, 62, 62),
+        "ButtonText": (225, 225, 225),
+        "BrightText": (255, 90, 90),
+        "ToolTipBase": (70, 70, 70),
+        "ToolTipText": (225, 225, 225),
+        "Highlight": (46, 112, 182),
+        "HighlightedText": (255, 255, 255),
+        "Link": (110, 170, 240),
+        "PlaceholderText": (140, 140, 140),
     }
     for role, rgb in colors.items():
         palette.setColor(getattr(QtGui.QPalette, role), QtGui.QColor(*rgb))
     for role in ("WindowText", "Text", "ButtonText"):
         palette.setColor(QtGui.QPalette.Disabled, getattr(QtGui.QPalette, role), QtGui.QColor(120, 120, 120))
     return palette
+
+
+@contextmanager
+def _palette(palette: QtGui.QPalette) -> Iterator[None]:
+    QtWidgets.QApplication.setPalette(palette)
+    yield
+    QtWidgets.QApplication.setPalette(light_palette())
 
 
 def _draw_view(painter: QtGui.QPainter, name: str, area: QtCore.QRect) -> None:

@@ -61,9 +61,7 @@ class ScriptedLoadableModuleWidget:
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__()
         self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.developerMode = slicer.util.settingsValue(
-            "Developer/DeveloperMode", False, converter=slicer.util.toBool
-        )
+        self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
         self.parent = parent
         if parent is None:
             self.parent = slicer.qMRMLWidget()

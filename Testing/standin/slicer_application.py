@@ -28,9 +28,12 @@ class qSlicerApplication(Emitter):
         settings.setDefaultFormat(settings.IniFormat)
         settings.setPath(settings.IniFormat, settings.UserScope, str(temporary / "settings"))
         self._qt = QtWidgets.QApplication.instance()
-        self._qt.setApplicationName("Slicer")
+        # Properties there, static functions in Qt: slicer.util reads them as values.
+        self.applicationName = self.mainApplicationName = "Slicer"
+        self.applicationVersion = ".".join(map(str, VERSION))
+        self._qt.setApplicationName(self.applicationName)
+        self._qt.setApplicationVersion(self.applicationVersion)
         self._qt.setOrganizationName("slicer.org")
-        self._qt.setApplicationVersion(".".join(map(str, VERSION)))
         self._qt.setStyle("Fusion")
         self.majorVersion, self.minorVersion = VERSION[:2]
         self.revision = "31053"

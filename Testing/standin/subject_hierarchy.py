@@ -29,7 +29,7 @@ def owner_plugin(node: slicer.vtkMRMLNode) -> str | None:
 
 
 class SubjectHierarchyKeeper:
-    """Adds an item for each node, and one below it for each segment; VTK removes items with their nodes."""
+    """Adds an item for each node that comes, and takes it away when the node goes."""
 
     def __init__(self, scene: slicer.vtkMRMLScene) -> None:
         self._scene = scene
@@ -40,7 +40,12 @@ class SubjectHierarchyKeeper:
             if not scene.IsImporting():
                 self.add(node)
 
+        @calldata_type(vtk.VTK_OBJECT)
+        def node_going(_scene: slicer.vtkMRMLScene, _event: str, node: slicer.vtkMRMLNode) -> None:
+            self.remove(node)
+
         scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, node_added)
+        scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, node_going)
         scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, lambda *_: self.add_missing())
         self.add_missing()
 
@@ -49,6 +54,15 @@ class SubjectHierarchyKeeper:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
         if plugin and hierarchy and not hierarchy.GetItemByDataNode(node):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node, plugin)
+
+    def remove(self, node: slicer.vtkMRMLNode) -> None:
+        """Remove the node's item; items below it move up to its parent, and no other node is removed."""
+        hierarchy = self._scene.GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
+        if hierarchy is None or hierarchy is node or owner_plugin(node) is None:
+            return
+        item = hierarchy.GetItemByDataNode(node)
+        if item != hierarchy.GetInvalidItemID():
+            hierarchy.RemoveItem(item, False, False)
 
     def add_missing(self) -> None:
         for index in range(self._scene.GetNumberOfNodes()):
