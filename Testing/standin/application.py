@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
-from . import packaging, sample_data, screenshots, scripted_module, translation, unit_tests
+from . import pip_packages, sample_data, screenshots, scripted_module, translation, unit_tests
 from .dialogs import Dialog, DialogRecorder
 from .errors import ErrorCollector, collect_uncaught, nothing_printed
 from .main_window import qSlicerMainWindow
@@ -63,6 +63,15 @@ class Application:
         return self._recorder.answers
 
     @property
+    def testing(self) -> bool:
+        """What slicer.app.testingEnabled() answers. Set it to False to see what a user would be shown."""
+        return slicer.app.testingEnabled()
+
+    @testing.setter
+    def testing(self, enabled: bool) -> None:
+        slicer.app._testing = enabled
+
+    @property
     def vtk_errors(self) -> list[str]:
         """Every error and warning that VTK printed so far."""
         return self._errors.messages
@@ -88,6 +97,7 @@ class Application:
         """
         module = scripted_module.load(Path(path).resolve(), slicer.app.moduleManager())
         slicer.app.startupCompleted.emit()
+        slicer.app.startupCompleted.disconnect()  # in Slicer it comes once; the next module must not wake this one
         self.main_window.moduleSelector().selectModule(module.name)
         return module.widgetRepresentation().self()
 
@@ -122,10 +132,16 @@ class Application:
         """Write a PNG of panel and views side by side."""
         screenshots.save(screenshots.application(widget, *size, panel_width, dark), path)
 
+    def announce_quit(self) -> None:
+        """Let Qt emit aboutToQuit, as when the user closes Slicer; the stand-in goes on afterwards."""
+        QtCore.QTimer.singleShot(0, QtWidgets.QApplication.quit)
+        QtWidgets.QApplication.exec()
+
     def clear(self) -> None:
-        """An empty scene and empty records, as a test wants them at its beginning."""
+        """An empty scene, empty records and testing mode, as a test wants them at its beginning."""
+        self.testing = True
         slicer.mrmlScene.Clear(0)
-        for record in (self.dialogs, self.answers, self.vtk_errors, self.slot_errors, packaging.requests):
+        for record in (self.dialogs, self.answers, self.vtk_errors, self.slot_errors, pip_packages.requests):
             record.clear()
 
 
@@ -137,7 +153,7 @@ def _install_python_modules() -> None:
     for name, module in {
         "ScriptedLoadableModule": scripted_module,
         "i18n": translation,
-        "packaging": packaging,
+        "packaging": pip_packages,
         "testing": unit_tests,
     }.items():
         _publish(name, module)

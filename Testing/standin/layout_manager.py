@@ -9,8 +9,18 @@ from .signals import Emitter
 from .views import SliceWidget, ThreeDWidget
 
 
+class PlotWidget:
+    """`layoutManager.plotWidget(0)`: tells which chart is shown; it draws none."""
+
+    def __init__(self, node: slicer.vtkMRMLPlotViewNode) -> None:
+        self._node = node
+
+    def mrmlPlotViewNode(self) -> slicer.vtkMRMLPlotViewNode:
+        return self._node
+
+
 class LayoutManager(Emitter):
-    """The part of qSlicerLayoutManager that knows slice and 3D views; table views have nodes but no picture."""
+    """The part of qSlicerLayoutManager that knows slice, 3D and plot views; there are no table views."""
 
     SIGNALS = ("layoutChanged(int)",)
 
@@ -21,7 +31,12 @@ class LayoutManager(Emitter):
         self._layout_logic.SetMRMLScene(slicer.mrmlScene)
         self._slice_widgets: dict[str, SliceWidget] = {}
         self._three_d_widgets: list[ThreeDWidget] = []
-        self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self._plot_widgets: list[PlotWidget] = []
+        self._layout_seen = self.layout
+        node = self._layout_logic.GetLayoutNode()
+        # Others change the node directly, such as the Plots logic that shows a chart.
+        node.AddObserver("ModifiedEvent", lambda *_: self._layout_node_modified())
+        self.setLayout(node.SlicerLayoutFourUpView)
 
     @property
     def layout(self) -> int:
@@ -37,7 +52,7 @@ class LayoutManager(Emitter):
 
     @property
     def plotViewCount(self) -> int:
-        return 0
+        return len(self._plot_widgets)
 
     def layoutLogic(self) -> slicer.vtkMRMLLayoutLogic:
         return self._layout_logic
@@ -45,8 +60,6 @@ class LayoutManager(Emitter):
     def setLayout(self, layout: int) -> None:
         """One of the numbers of vtkMRMLLayoutNode.SlicerLayout; views that it needs are made."""
         self._layout_logic.GetLayoutNode().SetViewArrangement(layout)
-        self._make_missing_widgets()
-        self.layoutChanged.emit(layout)
 
     def sliceViewNames(self) -> tuple[str, ...]:
         return tuple(self._slice_widgets)
@@ -56,6 +69,9 @@ class LayoutManager(Emitter):
 
     def threeDWidget(self, index: int) -> ThreeDWidget | None:
         return self._three_d_widgets[index] if 0 <= index < len(self._three_d_widgets) else None
+
+    def plotWidget(self, index: int) -> PlotWidget | None:
+        return self._plot_widgets[index] if 0 <= index < len(self._plot_widgets) else None
 
     def mrmlSliceLogics(self) -> vtk.vtkCollection:
         return self._application_logic.GetSliceLogics()
@@ -71,6 +87,12 @@ class LayoutManager(Emitter):
         for widget in self._three_d_widgets:
             widget.threeDView().resetFocalPoint()
 
+    def _layout_node_modified(self) -> None:
+        if self.layout != self._layout_seen:
+            self._layout_seen = self.layout
+            self._make_missing_widgets()
+            self.layoutChanged.emit(self.layout)
+
     def _make_missing_widgets(self) -> None:
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
             if node.GetLayoutName() not in self._slice_widgets:
@@ -83,3 +105,6 @@ class LayoutManager(Emitter):
                 widget = ThreeDWidget(node)
                 self._three_d_widgets.append(widget)
                 self._application_logic.GetViewLogics().AddItem(widget.viewLogic())
+        known = {widget.mrmlPlotViewNode().GetID() for widget in self._plot_widgets}
+        nodes = slicer.util.getNodesByClass("vtkMRMLPlotViewNode")
+        self._plot_widgets += [PlotWidget(node) for node in nodes if node.GetID() not in known]

@@ -246,6 +246,26 @@ def test_try_with_error_display_raises_in_testing_mode(app):
         raise ValueError("too small")
 
 
+def test_outside_testing_mode_the_user_is_shown_the_error(app):
+    import slicer
+
+    app.testing = False
+    with pytest.raises(ValueError), slicer.util.tryWithErrorDisplay("Segmentation failed."):
+        raise ValueError("The volume has 2 channels.")
+    assert app.dialogs[0].text == "Segmentation failed.\n\nThe volume has 2 channels."
+    assert "ValueError" in app.dialogs[0].options["detailedText"]
+
+
+def test_closing_the_application_is_announced(app):
+    import slicer
+
+    heard = []
+    slicer.app.connect("aboutToQuit()", lambda: heard.append("quit"))
+    app.announce_quit()
+    assert heard == ["quit"]
+    slicer.app.processEvents()
+
+
 def test_what_slicer_does_not_have_is_refused(app):
     import slicer
 

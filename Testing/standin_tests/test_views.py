@@ -198,6 +198,20 @@ def test_a_panel_is_pictured_in_the_light_and_in_the_dark_theme(app, tmp_path):
     assert means[1] < 90
 
 
+def test_a_chart_brings_its_plot_view(app, no_vtk_errors):
+    import slicer
+
+    manager = slicer.app.layoutManager()
+    chart = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotChartNode")
+    heard = []
+    manager.connect("layoutChanged(int)", heard.append)
+    slicer.modules.plots.logic().ShowChartInLayout(chart)
+    manager.disconnect("layoutChanged(int)", heard.append)
+    assert heard == [manager.layout]
+    assert manager.plotWidget(0).mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
 def test_layouts_make_the_views_that_they_name(app):
     import slicer
 
