@@ -60,7 +60,7 @@ def read_series(folder: Path) -> Series:
         return Series(_execute([stack[0].path], stack), tuple(warnings))
     stack, step = _order(stack, folder.name)
     warnings += _check_spacing(stack, step, folder.name)
-    image = _execute([item.path for item in stack], stack)
+    image = _narrow(_execute([item.path for item in stack], stack))
     # The reader takes the slice spacing from the first pair; over the whole stack, rounding matters less.
     image.SetSpacing((*image.GetSpacing()[:2], step))
     image.SetOrigin(stack[0].origin.tolist())
@@ -215,3 +215,13 @@ def _execute(paths: list[str], stack: list[_Slice]) -> sitk.Image:
             why=str(error).strip().splitlines()[-1].strip(),
             mend="Get the series from the archive again, uncompressed if it can do so.",
         ) from error
+
+
+def _narrow(image: sitk.Image) -> sitk.Image:
+    """16 bits where they suffice: the decoder doubles the memory of many a CT for values that it never has."""
+    if image.GetPixelID() not in (sitk.sitkInt32, sitk.sitkUInt32):
+        return image
+    limits = sitk.MinimumMaximumImageFilter()
+    limits.Execute(image)
+    fits = limits.GetMinimum() >= -(1 << 15) and limits.GetMaximum() < 1 << 15
+    return sitk.Cast(image, sitk.sitkInt16) if fits else image

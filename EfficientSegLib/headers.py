@@ -1,5 +1,6 @@
 """What the image library says in its own words, or not at all, in the user's."""
 
+import re
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -10,6 +11,7 @@ from EfficientSegLib.errors import VolumeError
 TEXT_BYTES = 20_000
 TEXT_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 SPACING_FIELDS = (b"\nspace directions:", b"\nspacings:", b"ElementSpacing", b"ElementSize")
+NOT_A_NUMBER = re.compile(rb"\n(space directions|spacings):[^\n]*\bnan\b", re.IGNORECASE)
 REFUSALS = (
     ("orthonormal", "Its axes are not at right angles.", "Resample it onto a straight grid, or mend its sform."),
     ("spacing", "Its voxel size is 0 or missing.", "Correct the voxel size in its header, or export it again."),
@@ -38,7 +40,7 @@ def check(path: Path, image: sitk.Image) -> list[str]:
         Warnings.
 
     Raises:
-        VolumeError: see `nifti.check`.
+        VolumeError: a voxel size is not a number; for NIfTI see `nifti.check`.
     """
     name = path.name.lower()
     if image.GetDimension() == 3 and name.endswith(nifti.ENDINGS):
@@ -48,4 +50,10 @@ def check(path: Path, image: sitk.Image) -> list[str]:
             header = file.read(TEXT_BYTES)
         if not any(field in header for field in SPACING_FIELDS):
             return [f"{path.name} names no voxel size: 1 mm is assumed, so that sizes and volumes may be wrong."]
+        if NOT_A_NUMBER.search(header):
+            raise VolumeError(
+                f"{path.name} has a voxel size that is not a number.",
+                why="The image library would take 1 mm instead.",
+                mend="Correct its spacing, or export it again.",
+            )
     return []

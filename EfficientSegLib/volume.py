@@ -6,6 +6,7 @@ in the file: position = origin + direction @ (spacing * index). Values keep the 
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,15 @@ def read(path: str | os.PathLike) -> Volume:
             image, or its geometry is impossible.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise VolumeError(
             f"{path} does not exist.", why="There is no such file or folder.", mend="Check the path and its drive."
-        )
-    if path.is_dir():
+        ) from error
+    except OSError as error:
+        raise _closed(path, error) from error
+    if is_folder:
         series = dicom.read_series(path)
         image, warnings = series.image, list(series.warnings)
     else:
@@ -82,15 +87,21 @@ def read(path: str | os.PathLike) -> Volume:
 
 def _read_file(path: Path) -> sitk.Image:
     try:
-        if path.stat().st_size == 0:
+        with open(path, "rb") as file:
+            is_empty = not file.read(1)
+        if is_empty:
             raise VolumeError(f"{path.name} is empty.", why="The file has 0 bytes.", mend="Copy or export it again.")
         return sitk.ReadImage(str(path))
     except OSError as error:
-        raise VolumeError(
-            f"{path.name} cannot be opened.", why=f"{error.strerror}.", mend="Check who may read this file."
-        ) from error
+        raise _closed(path, error) from error
     except RuntimeError as error:
         raise headers.explain(path, str(error)) from error
+
+
+def _closed(path: Path, error: OSError) -> VolumeError:
+    return VolumeError(
+        f"{path.name} cannot be opened.", why=f"{error.strerror}.", mend="Check its name and who may read it."
+    )
 
 
 def _to_volume(image: sitk.Image, name: str, warnings: list[str]) -> Volume:
