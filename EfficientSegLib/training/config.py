@@ -1,0 +1,85 @@
+"""What a training is: one JSON file, read into a frozen dataclass."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from EfficientSegLib.bundle import Bundle, Component
+from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
+from EfficientSegLib.options import read_options
+from EfficientSegLib.training.augment import Options as Augmentation
+from EfficientSegLib.training.data import Case
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training, complete: with the data folder beside it, it can be repeated."""
+
+    bundle: dict[str, Any]  # bundle.json without schema, weights and provenance
+    recipe: Component
+    cases: tuple[Case, ...]
+    iterations: int  # of every process; each reads one sample per iteration
+    augment: Augmentation = Augmentation()
+    mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
+    smallest: tuple[int, int, int] = (1, 1, 1)  # voxels of a sample at least. With bf16 leave the deepest level 3 wide:
+    # oneDNN's weight gradients are garbage where it is 2 wide (seen with torch 2.13 on AVX512-BF16).
+    largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
+    learning_rate: float = 2e-3  # highest; AdamW, linear warm-up, then one cosine down to 0
+    weight_decay: float = 1e-5
+    warm_up: float = 0.03  # share of the iterations
+    clip: float = 1.0  # highest norm of the gradient
+    seed: int = 0
+    processes: int = 1  # each on its own share of the cores; their gradients are averaged
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: two to three times faster on CPUs with AVX512-BF16 or AMX
+    checkpoint_minutes: float = 3.0
+    provenance: dict[str, Any] = field(default_factory=dict)  # copied into bundle.json
+
+    def __post_init__(self) -> None:
+        if not self.cases:
+            raise OptionError("The training has no cases.", why="It learns from them.", mend="List at least one.")
+        for name in ("iterations", "processes"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"{name} is {getattr(self, name)}.", why="It counts.", mend="Use 1 or more.")
+        if not 0 <= self.warm_up < 1:
+            raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
+
+    @property
+    def template(self) -> Bundle:
+        """The bundle to be, without weights."""
+        given = {"schema": 1, "weights": {"file": "weights.pt", "sha256": ""}, **self.bundle}
+        return read_options(Bundle, given)
+
+    @property
+    def channels(self) -> dict[int, int]:
+        """Logit channel of each label value."""
+        return {label.value: channel for channel, label in enumerate(self.template.labels, 1)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that changes the numbers (not of what only changes how often a checkpoint is written)."""
+        content = dataclasses.asdict(self)
+        del content["checkpoint_minutes"], content["provenance"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_config(path: str | os.PathLike) -> TrainConfig:
+    """Read a training from its JSON file.
+
+    Raises:
+        TrainingError: the file is missing, no JSON, or says what cannot be; the message names the option.
+    """
+    path = Path(path)
+    try:
+        config = read_options(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
+        config.template  # noqa: B018  (a wrong bundle is to be refused before hours of training, not after)
+        return config
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read.", why=f"{error.strerror}.", mend="Check the path.") from error
+    except ValueError as error:
+        raise TrainingError(f"{path} is not JSON.", why=f"{error}.", mend="Correct it.") from error
+    except EfficientSegError as error:
+        raise TrainingError(f"{path}: {error.what}", why=error.why, mend=error.mend) from error

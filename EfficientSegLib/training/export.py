@@ -1,0 +1,53 @@
+"""From trained parameters to a bundle."""
+
+import dataclasses
+import io
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from EfficientSegLib import bundle as bundles
+from EfficientSegLib.training.checkpoint import write_bytes
+from EfficientSegLib.training.config import TrainConfig
+
+
+def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, folder: str | os.PathLike) -> Path:
+    """Write `weights.pt` (half precision) and `bundle.json`; returns the folder.
+
+    Args:
+        parameters: state dictionary of the model.
+        step: iterations done.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    half = {name: value.half() if value.is_floating_point() else value for name, value in parameters.items()}
+    torch.save({name: value.contiguous() for name, value in half.items()}, content)
+    part = folder / "weights.pt.part"
+    write_bytes(part, content.getbuffer())
+    os.replace(part, folder / "weights.pt")
+    template = config.template
+    weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
+    provenance = {**provenance_of(config, step), **config.provenance}
+    bundles.save(dataclasses.replace(template, weights=weights, provenance=provenance), folder)
+    return folder
+
+
+def provenance_of(config: TrainConfig, step: int) -> dict[str, Any]:
+    """Where the weights come from, as far as the training itself knows."""
+    return {
+        "trained": date.today().isoformat(),
+        "recipe": config.recipe.name,
+        "cases": len(config.cases),
+        "iterations": step,
+        "iterations_planned": config.iterations,
+        "samples": step * config.processes,
+        "seed": config.seed,
+        "precision": config.precision,
+        "configuration_sha256": config.fingerprint,
+        "torch": str(torch.__version__),
+    }

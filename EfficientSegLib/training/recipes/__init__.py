@@ -1,0 +1,1 @@
+"""What one training sample costs, per kind of model."""
