@@ -1,0 +1,148 @@
+"""The library's .seg.nrrd, opened by Slicer's own reader: names, colours, codes and every voxel arrive."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+from EfficientSegLib.bundle import Label  # noqa: E402
+from EfficientSegLib.volume import Volume, write, write_segmentation  # noqa: E402
+
+LABELS = [
+    Label(3, "liver", (221, 130, 101), "SCT:10200004"),
+    Label(1, "left kidney", (185, 102, 83), "SCT:64033007", "SCT:7771000"),
+    Label(7, "Läsion Ω", (0, 255, 51)),
+    Label(200, "nothing of it", (1, 2, 3)),
+]
+
+
+def labels_of(volume):
+    """Three structures, one of them touching a corner of the image."""
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1:3, 2:5, 1:4] = 3
+    labels[4:6, 1:4, 2:3] = 1
+    labels[6:, 5:, 4:] = 7
+    return labels
+
+
+def file_indices(matrix, shape, volume):
+    """For each voxel (i, j, k) of a grid in Slicer's world, the index of the file's voxel at the same place.
+
+    Slicer turns left-handed images right-handed when it loads them, so its indices are not always the file's.
+
+    Args:
+        matrix: vtkMatrix4x4, from indices to RAS.
+        shape: (I, J, K).
+        volume: the image as written.
+
+    Returns:
+        (3, I, J, K), integer; each place must be hit to a thousandth of a voxel.
+    """
+    to_ras = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    to_file = np.linalg.inv(volume.affine) @ np.diag([-1.0, -1, 1, 1]) @ to_ras
+    indices = np.tensordot(to_file[:3, :3], np.indices(shape), 1) + to_file[:3, 3, None, None, None]
+    np.testing.assert_allclose(indices, np.rint(indices), atol=1e-3)
+    return np.rint(indices).astype(int)
+
+
+@pytest.fixture
+def loaded(app, no_vtk_errors, placed_volume, awkward_folder):
+    import slicer
+
+    volume = Volume(placed_volume.array, placed_volume.spacing_mm, placed_volume.origin_mm, placed_volume.direction)
+    labels = labels_of(volume)
+    write(volume, awkward_folder / "scan.nrrd")
+    write_segmentation(labels, volume, LABELS, awkward_folder / "scan.seg.nrrd")
+    volume_node = slicer.util.loadVolume(str(awkward_folder / "scan.nrrd"))
+    return labels, volume_node, slicer.util.loadSegmentation(str(awkward_folder / "scan.seg.nrrd"))
+
+
+def segment_arrays(node, volume_node):
+    """Per label, where Slicer has its segment: (I, J, K) on the volume node's grid."""
+    import slicer
+
+    for index, label in enumerate(LABELS):
+        segment_id = node.GetSegmentation().GetNthSegmentID(index)
+        yield label, slicer.util.arrayFromSegmentBinaryLabelmap(node, segment_id, volume_node).transpose(2, 1, 0) != 0
+
+
+def assert_all_voxels_right(labels, node, volume_node, volume):
+    import slicer
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    places = tuple(file_indices(matrix, volume.shape, volume))
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume_node).transpose(2, 1, 0), volume.array[0][places])
+    for label, found in segment_arrays(node, volume_node):
+        np.testing.assert_array_equal(found, labels[places] == label.value, err_msg=label.name)
+
+
+def test_every_segment_arrives_voxel_for_voxel_where_the_image_lies(loaded, placed_volume):
+    labels, volume_node, node = loaded
+    assert node.GetSegmentation().GetNumberOfSegments() == len(LABELS)
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+    assert_all_voxels_right(labels, node, volume_node, placed_volume)
+
+
+def test_the_shared_label_image_lies_in_the_world_where_the_file_says(loaded, placed_volume):
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    labels, _, node = loaded
+    image = node.GetSegmentation().GetNthSegment(1).GetRepresentation("Binary labelmap")
+    extent = np.array(image.GetExtent()).reshape(3, 2)
+    shape = tuple(extent[:, 1] - extent[:, 0] + 1)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    shift = vtk.vtkMatrix4x4()
+    for axis in range(3):
+        shift.SetElement(axis, 3, extent[axis, 0])
+    vtk.vtkMatrix4x4.Multiply4x4(matrix, shift, matrix)
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape, order="F")
+    np.testing.assert_array_equal(values, labels[tuple(file_indices(matrix, shape, placed_volume))])
+    assert np.count_nonzero(values) == np.count_nonzero(labels)
+
+
+def test_names_colours_values_and_codes_arrive(loaded):
+    import vtk
+
+    segmentation = loaded[2].GetSegmentation()
+    for index, label in enumerate(LABELS):
+        segment = segmentation.GetNthSegment(index)
+        assert segment.GetName() == label.name
+        assert segment.GetLabelValue() == label.value
+        assert tuple(round(255 * part) for part in segment.GetColor()) == label.color
+        assert not segment.GetNameAutoGenerated()
+        assert not segment.GetColorAutoGenerated()
+    tag = vtk.reference("")
+    assert segmentation.GetNthSegment(1).GetTag("TerminologyEntry", tag)
+    assert "SCT^64033007^Kidney~SCT^7771000^Left" in str(tag)
+
+
+def test_slicers_terminology_logic_understands_the_code(loaded):
+    import slicer
+    import vtk
+
+    tag = vtk.reference("")
+    loaded[2].GetSegmentation().GetNthSegment(1).GetTag("TerminologyEntry", tag)
+    entry = slicer.vtkSlicerTerminologyEntry()
+    logic = slicer.modules.terminologies.logic()
+    assert logic.DeserializeTerminologyEntry(str(tag), entry)
+    assert entry.GetTypeObject().GetCodeMeaning() == "Kidney"
+    assert entry.GetTypeModifierObject().GetCodeMeaning() == "Left"
+    assert entry.GetCategoryObject().GetCodeValue() == "123037004"
+
+
+def test_saved_again_by_slicer_it_is_the_same(loaded, placed_volume, tmp_path):
+    import slicer
+
+    labels, volume_node, node = loaded
+    assert slicer.util.saveNode(node, str(tmp_path / "again.seg.nrrd"))
+    again = slicer.util.loadSegmentation(str(tmp_path / "again.seg.nrrd"))
+    assert_all_voxels_right(labels, again, volume_node, placed_volume)
