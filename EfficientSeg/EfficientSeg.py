@@ -1,0 +1,227 @@
+"""EfficientSeg in 3D Slicer: the module, its panel, its logic and its test. What they do lies in EfficientSegBridge."""
+
+import sys
+import time
+import unittest
+from pathlib import Path
+from typing import Annotated, Optional
+
+import qt
+import slicer
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import *
+from slicer.util import VTKObservationMixin
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE if (HERE / "EfficientSegLib").is_dir() else HERE.parent  # installed tree, or checkout
+for folder in (str(HERE), str(ROOT)):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+from EfficientSegBridge import run_folder, sample_data, words
+from EfficientSegBridge.interpreter import workerCommand
+from EfficientSegBridge.overlay import Overlay
+from EfficientSegBridge.panel import Panel
+from EfficientSegBridge.parameters import Listener, Parameters
+from EfficientSegBridge.run import SegmentationRun
+from EfficientSegBridge.worker_process import WorkerProcess
+
+
+class EfficientSeg(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = "EfficientSeg"
+        parent.categories = [_("Segmentation")]
+        parent.dependencies = []
+        parent.contributors = ["EfficientSeg contributors"]
+        parent.helpText = _(
+            "Segments a CT or MR volume in a background process, on the processor or a GPU. A quick look at the whole "
+            "volume gives a coarse result within seconds; then the most useful patches are read at full detail, and the "
+            "segmentation is refined while you watch. Research only, not for patient care."
+        )
+        parent.acknowledgementText = _(
+            "Methods: NMSW (no more sliding windows), SegMate, STP with token completion, and Swin SMT; please cite the "
+            "papers named in the README. The sample CT is from the TotalSegmentator data set (CC BY 4.0)."
+        )
+        # Slicer looks for icons beside this file only; in a checkout the resources lie one folder up.
+        parent.icon = qt.QIcon(str(ROOT / "Resources" / "Icons" / "EfficientSeg.png"))
+        slicer.app.connect("startupCompleted()", sample_data.register)
+
+
+@parameterNodeWrapper
+class EfficientSegParameterNode:
+    """What the scene remembers of the panel."""
+
+    volume: vtkMRMLScalarVolumeNode
+    segmentation: Optional[vtkMRMLSegmentationNode]  # noqa: UP045 (the wrapper knows Optional in every version)
+    bundle: str = ""  # the bundle's folder; empty: the first that there is
+    effort: Annotated[int, WithinRange(0, len(words.EFFORTS) - 1)] = words.USUAL_EFFORT
+    strategy: Annotated[str, Choice(["auto", "nmsw", "sliding_window"])] = "auto"
+    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
+    threads: Annotated[int, WithinRange(0, 256)] = 0  # 0: all cores but one
+    showBoxes: bool = True
+
+
+class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Slicer's side of the panel: setting up, entering, leaving, and the scene's coming and going."""
+
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+        self.isOpen = False
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        self.uiWidget = slicer.util.loadUI(str(ROOT / "Resources" / "UI" / "EfficientSeg.ui"))
+        self.layout.addWidget(self.uiWidget)
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = EfficientSegLogic()
+        self.panel = Panel(self.uiWidget, self.ui, self.logic)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        slicer.app.connect("aboutToQuit()", self.logic.stop)
+        self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def enter(self) -> None:
+        """The module is opened: connect the panel, and look whether PyTorch is there."""
+        self.isOpen = True
+        self.panel.setParameterNode(self.logic.getParameterNode())
+        self.panel.probe()
+
+    def exit(self) -> None:
+        """Another module is opened; the panel stays connected, because a run goes on and its result is remembered."""
+        self.isOpen = False
+
+    def cleanup(self) -> None:
+        """The module is unloaded or reloaded."""
+        slicer.app.disconnect("aboutToQuit()", self.logic.stop)
+        self.panel.cleanup()
+        self.logic.stop()
+        self.removeObservers()
+
+    def onSceneStartClose(self, caller, event) -> None:
+        self.panel.setParameterNode(None)
+        self.logic.forgetScene()
+
+    def onSceneEndClose(self, caller, event) -> None:
+        if self.isOpen:
+            self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def onReload(self) -> None:
+        """Forget the parts too, so that Reload reads all files again."""
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("EfficientSegBridge", "EfficientSegLib"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class EfficientSegLogic(ScriptedLoadableModuleLogic):
+    """Segments volumes, with or without a panel; one at a time, in one warm background process.
+
+    Args:
+        makeWorker: makes the WorkerProcess for the path of an external Python ("" is Slicer's own).
+    """
+
+    def __init__(self, makeWorker=None) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.overlay = Overlay()
+        self.run = None
+        self.onLog = None
+        self._makeWorker = makeWorker or (lambda externalPython: WorkerProcess(workerCommand(externalPython)))
+        self._worker = None
+        self._workerPython = ""
+        run_folder.sweep()
+
+    def getParameterNode(self) -> EfficientSegParameterNode:
+        return EfficientSegParameterNode(super().getParameterNode())
+
+    @property
+    def running(self) -> bool:
+        return self.run is not None and self.run.running
+
+    @property
+    def worker(self):
+        """The warm worker, or None before the first run."""
+        return self._worker
+
+    def startSegmentation(
+        self,
+        volumeNode,
+        parameters: Parameters,
+        listener: Listener | None = None,
+        externalPython: str = "",
+        waitForCompletion: bool = False,
+    ) -> SegmentationRun:
+        """Segment a volume in the background; a run under way is left alone and returned.
+
+        Args:
+            volumeNode: a vtkMRMLScalarVolumeNode.
+            parameters: bundle, number of patches, device and the like.
+            listener: told what happens.
+            externalPython: an interpreter with torch; empty for Slicer's own.
+            waitForCompletion: return when it is over; the application stays responsive meanwhile.
+
+        Raises:
+            VolumeError: the volume cannot be segmented; nothing was changed.
+        """
+        if self.running:
+            return self.run
+        run = SegmentationRun(
+            volumeNode, parameters, self._warmWorker(externalPython), self.overlay, listener or Listener()
+        )
+        self.run = run
+        run.start()
+        while waitForCompletion and run.running:
+            slicer.app.processEvents()
+            time.sleep(0.005)
+        return run
+
+    def stopSegmentation(self) -> None:
+        """End the run after the patch in hand; what is done is kept."""
+        if self.run is not None:
+            self.run.stop()
+
+    def stop(self) -> None:
+        """End the run and the worker now: the application or the module goes."""
+        if self.running:
+            self.run.abandon(_("Slicer is closing."))
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def forgetScene(self) -> None:
+        """The scene is being closed: nothing of it may be held."""
+        if self.running:
+            self.run.abandon(_("The scene was closed."))
+        self.run = None
+        self.overlay = Overlay()
+
+    def _warmWorker(self, externalPython: str):
+        if self._worker is not None and externalPython != self._workerPython:
+            self._worker.stop()
+            self._worker = None
+        if self._worker is None:
+            self._worker = self._makeWorker(externalPython)
+            self._worker.onLog = lambda line: self.onLog(line) if self.onLog else None
+            self._workerPython = externalPython
+        return self._worker
+
+
+class EfficientSegTest(ScriptedLoadableModuleTest):
+    """Runs Testing/module, as CTest and Reload and Test do."""
+
+    def runTest(self) -> None:
+        folder = str(ROOT / "Testing" / "module")
+        suite = unittest.TestLoader().discover(folder, top_level_dir=folder)
+        if suite.countTestCases() == 0:
+            raise AssertionError(f"No tests were found in {folder}.")
+        result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+        if not result.wasSuccessful():
+            raise AssertionError(f"{len(result.failures)} tests failed, {len(result.errors)} ended with an error.")

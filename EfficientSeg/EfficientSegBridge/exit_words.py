@@ -1,0 +1,76 @@
+"""Why a worker ended, in words: what happened, why, and how to mend it."""
+
+from collections.abc import Sequence
+
+from EfficientSegBridge.translation import _
+from EfficientSegLib.protocol import Failed
+
+# Killed by the system for want of memory: the signal as QProcess and as shells tell it, and Windows' commit failures.
+OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D}
+ACCESS_VIOLATION_CODES = {0xC0000005, 11, -11, 139}
+MEMORY_WORDS = ("MemoryError", "not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
+
+
+def ended(code: int, crashed: bool, log: Sequence[str]) -> Failed:
+    """A worker that ended during a run without saying so itself.
+
+    Args:
+        code: exit code, or the signal's number where QProcess calls it a crash.
+        crashed: QProcess's opinion.
+        log: the last lines.
+    """
+    unsigned = code & 0xFFFFFFFF
+    last = next((line.strip() for line in reversed(log) if line.strip()), "")
+    saidMemory = any(word.lower() in line.lower() for line in log[-20:] for word in MEMORY_WORDS)
+    if saidMemory or {code, unsigned} & OUT_OF_MEMORY_CODES:
+        return Failed(
+            _("The worker ran out of memory."),
+            _("The system ended it (exit code {code}).").format(code=code),
+            _("Close other programs, crop the volume (Crop Volume module), or choose a smaller Effort."),
+        )
+    if crashed or {code, unsigned} & ACCESS_VIOLATION_CODES:
+        return Failed(
+            _("The worker crashed."),
+            _("It ended with code {code}, most often for want of memory or through a broken PyTorch.").format(
+                code=code
+            ),
+            _("Try again with device cpu (Advanced). The log under Advanced tells more."),
+        )
+    return Failed(
+        _("The worker ended by itself."),
+        _("Exit code {code}. Its last words: {last}").format(code=code, last=last or _("none")),
+        _("Look at the log under Advanced; reinstalling PyTorch mends most such ends."),
+    )
+
+
+def silent(seconds: float, ready: bool) -> Failed:
+    """A worker that was ended by us because it said nothing."""
+    if not ready:
+        return Failed(
+            _("The worker did not start within {seconds:.0f} s.").format(seconds=seconds),
+            _("Python or PyTorch could not be loaded in that time."),
+            _("Try again: the second start is faster. A virus scanner may be reading PyTorch's files."),
+        )
+    return Failed(
+        _("The worker was silent for {seconds:.0f} s and was ended.").format(seconds=seconds),
+        _("It speaks every two seconds when it is well."),
+        _("Try again; if it happens again, choose device cpu (Advanced) and look at the log."),
+    )
+
+
+def stopped() -> Failed:
+    """A worker that was ended because it did not stop when asked."""
+    return Failed(
+        _("The run was stopped."),
+        _("The worker did not stop by itself and was ended."),
+        _("Click Segment to start again."),
+    )
+
+
+def notStarted(program: str, reason: str) -> Failed:
+    """A program that could not be started at all."""
+    return Failed(
+        _("{program} could not be started.").format(program=program),
+        f"{reason}.",
+        _("Choose another Python under Advanced, or clear that field to use Slicer's own."),
+    )

@@ -1,0 +1,304 @@
+"""The panel's first rows: volume, model, effort, Segment and Stop, progress. What is shown follows from the parameter
+node, the preflight findings and the run; nothing is computed here.
+"""
+
+import html
+from pathlib import Path
+
+import qt
+import slicer
+
+from EfficientSegBridge import bundles, packages, preflight, theme, words
+from EfficientSegBridge.parameters import Listener, Parameters
+from EfficientSegBridge.result_section import ResultSection
+from EfficientSegBridge.torch_probe import TorchProbe, TorchState
+from EfficientSegBridge.translation import _
+from EfficientSegBridge.why_section import WhySection
+from EfficientSegLib.errors import EfficientSegError
+
+PYTHON_SETTING = "EfficientSeg/Python"
+PREFLIGHT_MS = 300  # changes of a volume within this time are looked at once
+LOG_LINES = 2000
+
+
+class Panel(Listener):
+    """Joins the widgets of EfficientSeg.ui with the logic.
+
+    Args:
+        root: the .ui's widget.
+        ui: its children by name.
+        logic: an EfficientSegLogic.
+        probe: asks for PyTorch; a test may hand in its own.
+    """
+
+    def __init__(self, root, ui, logic, probe: TorchProbe | None = None) -> None:
+        self._root, self._ui, self._logic = root, ui, logic
+        self._node = None
+        self._guiTag = None
+        self._nodeTag = None
+        self._choices: list[bundles.Choice] = []
+        self._findings: list[preflight.Finding] = []
+        self._warnings: list[str] = []
+        self._paces: dict[tuple, words.Pace] = {}
+        self._segmentOnceInstalled = False
+        self._probe = probe or TorchProbe(self._onTorch)
+        self._result = ResultSection(ui, logic)
+        self._why = WhySection(ui, logic)
+        self._preflightTimer = qt.QTimer()
+        self._preflightTimer.setSingleShot(True)
+        self._preflightTimer.setInterval(PREFLIGHT_MS)
+        self._preflightTimer.timeout.connect(self._check)
+        theme.setIcons(ui)
+        ui.effortSlider.maximum = len(words.EFFORTS) - 1
+        ui.logText.setMaximumBlockCount(LOG_LINES)
+        ui.pythonPathEdit.currentPath = str(qt.QSettings().value(PYTHON_SETTING) or "")
+        self._connect()
+        logic.onLog = self._onLog
+        self._fillBundles()
+
+    def _connect(self) -> None:
+        ui = self._ui
+        ui.segmentButton.connect("clicked()", self.onSegment)
+        ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
+        ui.browseButton.connect("clicked()", self._onBrowse)
+        ui.bundleSelector.connect("activated(int)", self._onBundle)
+        ui.effortSlider.connect("valueChanged(int)", self._onEffort)
+        ui.pythonPathEdit.connect("currentPathChanged(QString)", self._onPython)
+        ui.preflightLabel.connect("linkActivated(QString)", self._onLink)
+        ui.preflightDetails.connect("linkActivated(QString)", self._onLink)
+        ui.statusLabel.connect("linkActivated(QString)", self._onLink)
+
+    def setParameterNode(self, node) -> None:
+        """Show this parameter node, or none while the scene is closed or another module is open."""
+        if self._node is not None:
+            self._node.disconnectGui(self._guiTag)
+            self._node.RemoveObserver(self._nodeTag)
+        self._node = node
+        if node is None:
+            self._preflightTimer.stop()
+            return
+        self._guiTag = node.connectGui(self._root)
+        self._nodeTag = node.AddObserver("ModifiedEvent", self._onParameters)
+        self._onParameters()
+        self._check()
+
+    def probe(self, again: bool = False) -> None:
+        """Look whether PyTorch works in the chosen Python; the answer comes later."""
+        self._probe.ask(self._externalPython(), again)
+
+    def cleanup(self) -> None:
+        self._logic.onLog = None
+        self._probe.stop()
+        self._why.cleanup()
+        self.setParameterNode(None)
+
+    def onSegment(self) -> None:
+        """Segment was clicked; a second click during a run does nothing."""
+        if self._node is None or self._logic.running:
+            return
+        try:
+            if self._probe.state.state == "missing" and not self._externalPython():
+                if packages.install(slicer.util.confirmOkCancelDisplay, ["torch"]):
+                    self._segmentOnceInstalled = True
+                    self.probe(again=True)
+                return
+            self._start()
+        except EfficientSegError as error:
+            self._say(str(error), "error")
+            self._showState()
+
+    def _start(self) -> None:
+        choice = self._choice()
+        if choice is None or choice.bundle is None:
+            self._say(choice.trouble if choice else _("No model is chosen."), "error")
+            return
+        self._warnings = []
+        self._ui.logText.setPlainText("")
+        run = self._logic.startSegmentation(
+            self._node.volume, self._parameters(choice.bundle), self, self._externalPython()
+        )
+        self._result.setRun(run)
+        self._why.setRun(run)
+        self._showState()
+
+    def _parameters(self, bundle) -> Parameters:
+        node = self._node
+        return Parameters(
+            bundle=bundle,
+            patches=words.EFFORTS[node.effort],
+            strategy=None if node.strategy == "auto" else node.strategy,
+            device=node.device,
+            threads=node.threads or None,
+            segmentation=node.segmentation,
+            showBoxes=node.showBoxes,
+        )
+
+    # What the run tells
+
+    def runProgress(self, fraction: float, text: str) -> None:
+        if fraction >= 0:
+            self._ui.progressBar.value = round(1000 * fraction)
+        self._say(text)
+        self._showState()
+
+    def runChanged(self) -> None:
+        self._result.refresh()
+        self._why.refresh()
+
+    def runWarned(self, text: str) -> None:
+        self._warnings.append(text)
+
+    def runEnded(self) -> None:
+        run = self._logic.run
+        if run.pace is not None:
+            self._paces[self._paceKey(run.parameters.bundle.folder)] = run.pace
+        if run.state in ("done", "stopped") and self._node is not None and run.segments.node is not None:
+            self._node.segmentation = run.segments.node
+        text = " ".join([run.text, *self._warnings])
+        self._say(text, "error" if run.failure and run.state == "failed" else "ok")
+        self.runChanged()
+        self._showEffort()
+        self._showState()
+
+    # What the user does
+
+    def _onParameters(self, *_arguments) -> None:
+        node = self._node
+        if node is None:
+            return
+        self._ui.effortSlider.value = node.effort
+        self._keepSegmentationFitting()
+        self._showChoice()
+        self._showEffort()
+        self._result.setSegmentation(node.segmentation)
+        self._logic.overlay.setBoxesVisible(node.showBoxes)
+        self._preflightTimer.start()
+
+    def _keepSegmentationFitting(self) -> None:
+        """A result belongs to one volume: with another one chosen, the next result goes into a new segmentation."""
+        node = self._node
+        if node.segmentation is not None and node.volume is not None and not self._logic.running:
+            if not self._result.belongs(node.segmentation, node.volume):
+                node.segmentation = None
+
+    def _onEffort(self, place: int) -> None:
+        if self._node is not None:
+            self._node.effort = int(place)
+
+    def _onBundle(self, index: int) -> None:
+        if self._node is not None:
+            self._node.bundle = str(self._choices[index].folder)
+
+    def _onBrowse(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(self._root, _("Choose the folder with bundle.json"))
+        if not folder:
+            return
+        try:
+            bundles.add(Path(folder))
+            self._fillBundles()
+            if self._node is not None:
+                self._node.bundle = str(Path(folder))
+        except EfficientSegError as error:
+            self._say(str(error), "error")
+
+    def _onPython(self, path: str) -> None:
+        qt.QSettings().setValue(PYTHON_SETTING, path)
+        self.probe()
+        self._check()
+
+    def _onTorch(self, state: TorchState) -> None:
+        self._check()
+        if self._segmentOnceInstalled:
+            self._segmentOnceInstalled = False
+            if state.state == "ok":
+                self.onSegment()
+
+    def _onLink(self, link: str) -> None:
+        if link == "more":
+            self._ui.preflightDetails.setVisible(not self._ui.preflightDetails.isVisible())
+        elif link == "log":
+            self._ui.advancedButton.collapsed = False
+            self._ui.logButton.collapsed = False
+
+    def _onLog(self, line: str) -> None:
+        self._ui.logText.appendPlainText(line)
+
+    # What is shown
+
+    def _fillBundles(self) -> None:
+        self._choices = bundles.choices()
+        selector = self._ui.bundleSelector
+        selector.clear()
+        for index, choice in enumerate(self._choices):
+            selector.addItem(choice.title if choice.bundle else _("{name} (unusable)").format(name=choice.title))
+            tip = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
+            selector.setItemData(index, tip, qt.Qt.ToolTipRole)
+        self._showChoice()
+
+    def _choice(self) -> bundles.Choice | None:
+        """The chosen model; a scene from elsewhere finds it by its folder's name."""
+        said = Path(self._node.bundle) if self._node is not None and self._node.bundle else None
+        for fits in (lambda choice: choice.folder == said, lambda choice: said and choice.folder.name == said.name):
+            for choice in self._choices:
+                if fits(choice):
+                    return choice
+        return self._choices[0] if self._choices else None
+
+    def _showChoice(self) -> None:
+        choice = self._choice()
+        if choice is not None:
+            self._ui.bundleSelector.currentIndex = self._choices.index(choice)
+            self._ui.bundleSelector.toolTip = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
+
+    def _showEffort(self) -> None:
+        if self._node is None:
+            return
+        choice = self._choice()
+        pace = self._paces.get(self._paceKey(str(choice.folder))) if choice else None
+        patches = words.EFFORTS[self._node.effort]
+        self._ui.effortLabel.text = words.effort(patches, pace)
+        tip = words.effortTip(patches, pace)
+        self._ui.effortSlider.toolTip = self._ui.effortLabel.toolTip = tip
+
+    def _paceKey(self, bundleFolder: str) -> tuple:
+        node = self._node
+        volume = node.volume.GetID() if node is not None and node.volume is not None else ""
+        return (volume, bundleFolder, node.device if node is not None else "")
+
+    def _check(self) -> None:
+        if self._node is None:
+            return
+        choice = self._choice()
+        self._findings = preflight.check(
+            self._node.volume,
+            choice.bundle if choice else None,
+            self._probe.state,
+            self._node.device,
+            choice.trouble if choice else "",
+        )
+        self._ui.preflightLabel.text = theme.line(preflight.summary(self._findings), self._root, more=True)
+        self._ui.preflightDetails.text = "<br>".join(theme.line(finding, self._root) for finding in self._findings)
+        self._showState()
+
+    def _showState(self) -> None:
+        running = self._logic.running
+        ui = self._ui
+        ui.segmentButton.enabled = not running and self._node is not None and self._node.volume is not None
+        ui.stopButton.enabled = running
+        ui.progressBar.setVisible(running)
+        for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.effortSlider, ui.segmentationSelector):
+            widget.enabled = not running
+        self._result.refresh()
+
+    def _say(self, text: str, level: str = "") -> None:
+        if level == "error":
+            details = _("Details")
+            self._ui.statusLabel.text = (
+                f'{theme.mark("error", self._root)} {html.escape(text)} <a href="log">{details}</a>'
+            )
+        else:
+            self._ui.statusLabel.text = html.escape(text)
+        self._ui.statusLabel.setVisible(bool(text))
+
+    def _externalPython(self) -> str:
+        return str(self._ui.pythonPathEdit.currentPath or "")

@@ -1,0 +1,89 @@
+"""The Result part of the panel: Slicer's own table of segments, 3D, hand-off to the Segment Editor, undo."""
+
+import slicer
+
+from EfficientSegBridge.segment_parts import CLOSED_SURFACE, belongsTo
+from EfficientSegBridge.translation import _
+
+
+class ResultSection:
+    """Shows one segmentation; during and after a run that of the run."""
+
+    def __init__(self, ui, logic) -> None:
+        self._ui, self._logic = ui, logic
+        self._run = None
+        self._segmentation = None
+        ui.show3DButton.connect("toggled(bool)", self._onShow3D)
+        ui.editButton.connect("clicked()", self._onEdit)
+        ui.undoButton.connect("clicked()", self._onUndo)
+        self.refresh()
+
+    def belongs(self, segmentationNode, volumeNode) -> bool:
+        return belongsTo(segmentationNode, volumeNode)
+
+    def setRun(self, run) -> None:
+        self._run = run
+        self.refresh()
+
+    def setSegmentation(self, node) -> None:
+        """The segmentation of the parameter node; that of a run under way comes first."""
+        if not self._logic.running:
+            self._segmentation = node
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what there is now."""
+        if self._run is not None and self._run is self._logic.run and self._run.segments.node is not None:
+            if self._run.state in ("running", "done", "stopped") and self._run.segments.started:
+                self._segmentation = self._run.segments.node
+        node = self._present()
+        table = self._ui.segmentsTable
+        if table.segmentationNode() is not node:
+            table.setSegmentationNode(node)
+        running = self._logic.running
+        self._ui.editButton.enabled = node is not None and not running
+        self._ui.show3DButton.enabled = node is not None and not running
+        self._ui.undoButton.enabled = self._run is not None and self._run is self._logic.run and self._run.canUndo
+        shown = node is not None and node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
+        wasBlocked = self._ui.show3DButton.blockSignals(True)
+        self._ui.show3DButton.checked = shown
+        self._ui.show3DButton.blockSignals(wasBlocked)
+
+    def _present(self):
+        node = self._segmentation
+        return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
+
+    def _onShow3D(self, shown: bool) -> None:
+        node = self._present()
+        if node is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
+            if shown:
+                node.CreateClosedSurfaceRepresentation()
+                node.GetDisplayNode().SetVisibility3D(True)
+                self._center()
+            else:
+                node.RemoveClosedSurfaceRepresentation()
+
+    def _center(self) -> None:
+        layout = slicer.app.layoutManager()
+        if layout is not None and layout.threeDViewCount > 0:
+            layout.threeDWidget(0).threeDView().resetFocalPoint()
+
+    def _onEdit(self) -> None:
+        node = self._present()
+        if node is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):
+            volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+            slicer.util.selectModule("SegmentEditor")
+            editor = slicer.util.getModuleWidget("SegmentEditor").editor
+            editor.setSegmentationNode(node)
+            if volume is not None:
+                editor.setSourceVolumeNode(volume)
+
+    def _onUndo(self) -> None:
+        if self._run is not None:
+            self._run.undo()
+            self._segmentation = self._run.segments.node
+            self.refresh()

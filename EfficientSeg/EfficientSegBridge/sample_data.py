@@ -1,0 +1,22 @@
+"""The sample CT, offered in Slicer's Sample Data module; it comes with the extension and is not downloaded."""
+
+from EfficientSegBridge.translation import _
+from EfficientSegLib.environment import ROOT
+
+NAME = "EfficientSegCT"
+FILE = ROOT / "Resources" / "SampleData" / "ts_ct_full.nii.gz"
+
+
+def register() -> None:
+    """Add the CT to the list; Sample Data copies a file address into its cache as it would download one."""
+    import SampleData  # the module may be loaded after ours
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=_("Segmentation"),
+        sampleName=NAME,
+        thumbnailFileName=str(ROOT / "Resources" / "Icons" / "EfficientSegCT.png"),
+        uris=FILE.as_uri(),
+        fileNames=f"EfficientSeg_{FILE.name}",
+        nodeNames="CT",
+        loadFileType="VolumeFile",
+    )

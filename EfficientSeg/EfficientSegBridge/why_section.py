@@ -1,0 +1,68 @@
+"""The "Why here?" part of the panel: boxes, how much was read, and the class weights as bars and in words."""
+
+import qt
+import slicer
+
+from EfficientSegBridge import words
+from EfficientSegBridge.translation import _
+
+ROW_HEIGHT = 22
+
+
+class WhySection:
+    """Shows what one run looked at."""
+
+    def __init__(self, ui, logic) -> None:
+        self._ui, self._logic = ui, logic
+        self._run = None
+        self._shown: dict[int, float] = {}
+        ui.chartButton.connect("clicked()", self._onChart)
+        ui.weightsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
+
+    def setRun(self, run) -> None:
+        self._run = run
+        self.refresh()
+
+    def refresh(self) -> None:
+        weights = dict(self._run.classWeights) if self._run is not None else {}
+        if weights != self._shown:
+            self._shown = weights
+            self._fill(weights)
+        has = bool(weights)
+        self._ui.weightsTable.setVisible(has)
+        self._ui.weightsLabel.setVisible(has)
+        self._ui.chartButton.setVisible(has and self._logic.overlay.chartNode is not None)
+        if self._run is not None and self._run.patchesSaid:
+            self._ui.patchesLabel.text = self._run.patchesSaid
+
+    def cleanup(self) -> None:
+        self._run = None
+
+    def _fill(self, weights: dict[int, float]) -> None:
+        table = self._ui.weightsTable
+        labels = (
+            [label for label in self._run.parameters.bundle.shown_labels if label.value in weights] if weights else []
+        )
+        table.setRowCount(len(labels))
+        for row, label in enumerate(labels):
+            item = qt.QTableWidgetItem(label.name)
+            item.setToolTip(words.trust(label, weights[label.value]))
+            item.setFlags(qt.Qt.ItemIsEnabled)
+            table.setItem(row, 0, item)
+            table.setCellWidget(row, 1, self._bar(weights[label.value], words.trust(label, weights[label.value])))
+            table.setRowHeight(row, ROW_HEIGHT)
+        self._ui.weightsLabel.text = words.weightsSentence(weights, labels)
+
+    def _bar(self, weight: float, tip: str):
+        bar = qt.QProgressBar()
+        bar.maximum = 100
+        bar.value = round(100 * weight)
+        bar.format = f"{weight:.2f}"
+        bar.toolTip = tip
+        return bar
+
+    def _onChart(self) -> None:
+        chart = self._logic.overlay.chartNode
+        if chart is not None:
+            with slicer.util.tryWithErrorDisplay(_("The chart could not be shown.")):
+                slicer.modules.plots.logic().ShowChartInLayout(chart)

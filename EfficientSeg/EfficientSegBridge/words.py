@@ -1,0 +1,153 @@
+"""What the panel says: pure functions from numbers to sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from EfficientSegBridge.translation import _
+from EfficientSegLib.bundle import Bundle, Label
+from EfficientSegLib.protocol import Failed, Progress
+
+# Patches read at each place of the effort slider; None: all of them.
+EFFORTS = (0, 3, 5, 10, 20, 30, 60, 120, None)
+USUAL_EFFORT = 3
+STAGES = {
+    "read": "Reading the volume",
+    "prepare": "Preparing the volume",
+    "load": "Loading the model",
+    "coarse": "Looking at the whole volume",
+    "patches": "Reading patches",
+    "restore": "Bringing the labels back to the volume",
+    "write": "Writing the result",
+}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one would say them: 8 s, 1 min 02 s, 1 h 05 min."""
+    seconds = max(round(seconds), 0)
+    if seconds < 60:
+        return _("{seconds} s").format(seconds=seconds)
+    if seconds < 3600:
+        return _("{minutes} min {seconds:02d} s").format(minutes=seconds // 60, seconds=seconds % 60)
+    return _("{hours} h {minutes:02d} min").format(hours=seconds // 3600, minutes=seconds % 3600 // 60)
+
+
+def stage(progress: Progress) -> str:
+    """One line under the progress bar: patch 12 of 30, 1 min 02 s left."""
+    if progress.stage == "patches" and progress.total:
+        said = _("patch {done} of {total}").format(done=progress.done, total=progress.total)
+    else:
+        said = _(STAGES.get(progress.stage, progress.stage))
+    if progress.seconds_left is not None and progress.stage == "patches":
+        return _("{said}, {left} left").format(said=said, left=duration(progress.seconds_left))
+    return said
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things took when they were measured, for one volume, bundle and device."""
+
+    base: float  # seconds without any patch
+    perPatch: float  # seconds for each
+    candidates: int  # patches there are
+
+    def seconds(self, patches: int | None) -> float:
+        count = self.candidates if patches is None else min(patches, self.candidates)
+        return self.base + count * self.perPatch
+
+
+def effort(patches: int | None, pace: Pace | None) -> str:
+    """What stands beside the slider: the time once it was measured, else the number of patches."""
+    if pace is not None:
+        return _("≈ {time}").format(time=duration(pace.seconds(patches)))
+    if patches == 0:
+        return _("overview only")
+    if patches is None:
+        return _("every patch")
+    return _("{count} patches").format(count=patches)
+
+
+def effortTip(patches: int | None, pace: Pace | None) -> str:
+    """The slider's tool tip: what the place means."""
+    if patches == 0:
+        said = _("Overview only: one quick look at the whole volume, no detail patches.")
+    elif patches is None:
+        said = _("All patches are read at full detail: slowest, most exact.")
+    else:
+        said = _("A quick look at the whole volume, then the {count} most useful patches at full detail.").format(
+            count=patches
+        )
+    if pace is not None:
+        said += " " + _("This volume has {count} patches.").format(count=pace.candidates)
+    return said
+
+
+def patches(chosen: int, candidates: int) -> str:
+    """How much of the volume is read at full detail."""
+    if not chosen:
+        return _("Only the overview was used: none of {candidates} patches was read.").format(candidates=candidates)
+    return _(
+        "{chosen} of {candidates} patches are read at full detail, the most useful first (orange). Elsewhere the coarse "
+        "overview stands."
+    ).format(chosen=chosen, candidates=candidates)
+
+
+def outcome(read: int, total: int, candidates: int, seconds: float, complete: bool, missing: Sequence[str]) -> str:
+    """The line under the progress bar once a run has ended."""
+    if candidates and read < candidates:
+        how = (
+            _("coarse only")
+            if read == 0
+            else _("{read} of {all} patches read, the rest coarse").format(read=read, all=candidates)
+        )
+    else:
+        how = _("every patch read")
+    said = _("Done in {time}: {how}.") if complete else _("Stopped after {time}: {how}. What was done is kept.")
+    said = said.format(time=duration(seconds), how=how)
+    if missing:
+        said += " " + _("Not found: {names}.").format(names=", ".join(missing))
+    return said
+
+
+def nothingFound() -> str:
+    return _(
+        "No structure found. Does the model fit this part of the body, and is the volume a CT in Hounsfield units?"
+    )
+
+
+def failure(failed: Failed) -> str:
+    return " ".join(part for part in (failed.what, failed.why, failed.mend) if part)
+
+
+def trust(label: Label, weight: float) -> str:
+    """A class weight in words."""
+    if weight >= 0.65:
+        return _("{name}: trusts the detail patches").format(name=label.name)
+    if weight <= 0.35:
+        return _("{name}: trusts the overview").format(name=label.name)
+    return _("{name}: listens to both").format(name=label.name)
+
+
+def weightsSentence(weights: Mapping[int, float], labels: Sequence[Label]) -> str:
+    """The two ends of the list in one sentence."""
+    known = [(weights[label.value], label) for label in labels if label.value in weights]
+    if not known:
+        return _("This model has no class weights.")
+    known.sort(key=lambda pair: pair[0])
+    (low, last), (high, first) = known[0], known[-1]
+    if high - low < 0.05:
+        return _("All structures trust the detail patches about equally ({value:.2f}).").format(value=high)
+    return f"{trust(first, high)} ({high:.2f}); {trust(last, low)} ({low:.2f})."
+
+
+def bundleTip(bundle: Bundle) -> str:
+    """A bundle's labels, licence and description, as a tool tip."""
+    return "\n".join(
+        part
+        for part in (
+            bundle.title,
+            bundle.description,
+            _("Finds: {names}.").format(names=", ".join(label.name for label in bundle.shown_labels)),
+            _("Licence: {licence}. {use}").format(licence=bundle.licence.weights, use=bundle.licence.use),
+        )
+        if part
+    )
