@@ -108,11 +108,17 @@ def _check_hounsfield(array: np.ndarray, low: float, high: float, said: str) -> 
             why="The bundle reads CT in Hounsfield units, where air is about -1000 and fat -100.",
             mend=f"{mend} If it is a CT, its rescale is lost" + (" (try subtracting 1024)." if shifted else "."),
         )
-    if high - low < NARROWEST_CT_HU or float(np.quantile(_sample(array), 0.001)) > FAT_HU:
+    if high - low < NARROWEST_CT_HU:
+        raise VolumeError(
+            f"{wrong} only.",
+            why="The bundle reads CT in Hounsfield units, where a body spans several hundred.",
+            mend=f"{mend} If it is a CT, do not normalise it before.",
+        )
+    if float(np.quantile(_sample(array), 0.001)) > FAT_HU:
         raise VolumeError(
             f"{wrong}, hardly any below {FAT_HU:g}.",
             why="The bundle reads CT in Hounsfield units, where air is about -1000 and fat -100.",
-            mend=f"{mend} If it is a CT, do not normalise it before.",
+            mend=f"{mend} If it is a CT, do not clip it before.",
         )
 
 
