@@ -7,6 +7,7 @@ to another). PySide stands in for the strict round; the lenient one is written h
 import enum
 import inspect
 import operator
+import types
 import typing
 from collections.abc import Iterable
 
@@ -78,7 +79,7 @@ def _members(annotation: typing.Any) -> tuple:
 
 
 def _is_union(annotation: typing.Any) -> bool:
-    return typing.get_origin(annotation) is typing.Union or type(annotation).__name__ in ("UnionType", "_UnionGenericAlias")
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _result_name(annotation: typing.Any) -> str:
@@ -119,21 +120,21 @@ def to_number(value: typing.Any) -> float:
 
 def convert(parameter: Parameter, value: typing.Any, strict: bool) -> typing.Any:
     """One argument as the parameter wants it; raises Refused."""
-    types = parameter.types
-    if not types or typing.Any in types or object in types:
+    kinds = parameter.types
+    if not kinds or typing.Any in kinds or object in kinds:
         return value
-    plain_types = [kind for kind in types if isinstance(kind, type)]
+    plain_types = [kind for kind in kinds if isinstance(kind, type)]
     if value is None:
-        if strict and types[0] in (str, int, float, bool):
+        if strict and kinds[0] in (str, int, float, bool):
             raise Refused
-        return "None" if types[0] is str else _none_or_refused(types[0])
-    if any(issubclass(type(value), kind) for kind in plain_types) and not (bool in types and isinstance(value, float)):
+        return "None" if kinds[0] is str else _none_or_refused(kinds[0])
+    if any(issubclass(type(value), kind) for kind in plain_types) and not (bool in kinds and isinstance(value, float)):
         return value
     if strict:
-        if not plain_types or any(type(kind) is type(shiboken6.Object) for kind in types):
+        if not plain_types or any(type(kind) is type(shiboken6.Object) for kind in kinds):
             return value  # implicit conversions are PySide's to judge
         raise Refused
-    first = types[0]
+    first = kinds[0]
     if first is str:
         return to_text(value)
     if first is bool:
@@ -195,9 +196,8 @@ def wrong_arguments(forms: list[Overload], name: str, args: tuple) -> str:
     """PythonQt's sentence for arguments that fit nowhere."""
     if len(forms) > 1:
         listed = "".join(form.text(name) + "\n" for form in forms)
-        return (
-            f"Could not find matching overload for given arguments:\n{args}\n The following slots are available:\n{listed}"
-        )
+        refusal = f"Could not find matching overload for given arguments:\n{args}"
+        return f"{refusal}\n The following slots are available:\n{listed}"
     signature = forms[0].text(name) if forms else f"{name}()"
     number = "number of " if forms and len(forms[0].parameters) != len(args) else ""
     return f"Called {signature} with wrong {number}arguments: {args}"

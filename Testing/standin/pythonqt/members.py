@@ -7,7 +7,7 @@ enums; dynamic properties; children by object name. A new attribute on a C++ obj
 import enum
 import types
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import shiboken6
@@ -26,10 +26,11 @@ RAW_BOOL = type.__instancecheck__
 
 SIGNAL_INSTANCE = QtCore.SignalInstance
 _reading: set[tuple[int, str]] = set()
+loading: list[bool] = []  # not empty while a .ui file is built
 
 
 class Member(NamedTuple):
-    """What a name means on a class: `kind` is property, slot, signal, value or nothing."""
+    """What a name means on a class: `kind` is property, slot, override, signal, value, raw or nothing."""
 
     kind: str
     data: Any = None
@@ -93,21 +94,22 @@ def raw_read(native: type, owner: Any, name: str) -> Any:
     return own(owner, name)
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_native(kind: type) -> bool:
     """Whether a class stands for a C++ class, rather than a Python subclass of one."""
     return type(kind) is OBJECT_TYPE and (
-        str(vars(kind).get("__module__")).startswith(("PySide6", "Shiboken", "shiboken6")) or STAND_INS.get(kind.__name__) is kind
+        str(vars(kind).get("__module__")).startswith(("PySide6", "Shiboken", "shiboken6"))
+        or STAND_INS.get(kind.__name__) is kind
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def native_class(kind: type) -> type:
     """The C++ class of an object whose Python type is `kind`."""
     return next(base for base in kind.__mro__ if is_native(base))
 
 
-@lru_cache(maxsize=None)
+@cache
 def python_names(kind: type) -> frozenset:
     """Names that Python subclasses and mix-ins define; they win over everything of C++."""
     own = [base for base in kind.__mro__ if base is not object and not is_native(base)]
@@ -115,7 +117,7 @@ def python_names(kind: type) -> frozenset:
     return frozenset(name for base in own for name in vars(base) if name not in hidden)
 
 
-@lru_cache(maxsize=None)
+@cache
 def member(native: type, name: str) -> Member:
     """What `name` means on objects of a C++ class."""
     if name in EXTRA_SLOTS and (name not in QOBJECT_ONLY or issubclass(native, QtCore.QObject)):
@@ -138,6 +140,8 @@ def member(native: type, name: str) -> Member:
             return Member("signal")
     if raw is None:
         return Member("nothing")
+    if stand_in is not None and isinstance(raw, types.FunctionType) and hasattr(stand_in.__base__, name):
+        return Member("override")
     if isinstance(raw, (types.FunctionType, types.MethodDescriptorType, types.BuiltinFunctionType, staticmethod)):
         return Member("slot", raw)
     if isinstance(raw, (type, enum.Enum, int, str, float, tuple)):
@@ -164,6 +168,8 @@ def read(self: Any, name: str) -> Any:
         return Slot(data, self, name)
     if what == "value":
         return data
+    if what == "override":  # C++ looks for a plain bound method
+        return RAW_READ(self, name)
     valid = shiboken6.isValid(self)
     if what == "property":
         if not valid:
@@ -209,6 +215,8 @@ def write(self: Any, name: str, value: Any) -> None:
         return RAW_WRITE(self, name, value)
     shown = kind.__name__
     what, data = member(native, name)
+    if what == "raw":  # a public field of a C++ structure, such as QStyleOption.rect
+        return RAW_WRITE(self, name, value)
     if what == "property":
         return _write_property(self, native, name, data, value)
     words = {"slot": "Slot", "signal": "Signal"}
@@ -227,6 +235,8 @@ def write(self: Any, name: str, value: Any) -> None:
             return None
     if kind is not native:
         return RAW_WRITE(self, name, value)
+    if loading:  # PySide's QUiLoader makes every child an attribute of the root; PythonQt does not
+        return None
     raise AttributeError(
         f"'{name}' does not exist on {shown} and creating new attributes on C++ objects is not allowed"
     )

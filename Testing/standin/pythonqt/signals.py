@@ -4,7 +4,7 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import shiboken6
@@ -31,7 +31,7 @@ def arguments_taken(function: Callable) -> int | None:
     return plain.__code__.co_argcount - bound
 
 
-@lru_cache(maxsize=None)
+@cache
 def signatures(native: type) -> tuple[str, ...]:
     """Every signal of a class as Qt 5 spells it, in the order of declaration."""
     meta, method = native.staticMetaObject, QtCore.QMetaMethod
@@ -45,7 +45,7 @@ def signatures(native: type) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def names(native: type) -> frozenset:
     """The names of all signals of a class."""
     return frozenset(signature.split("(")[0] for signature in signatures(native))

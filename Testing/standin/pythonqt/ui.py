@@ -1,4 +1,4 @@
-"""Loads a .ui file as Slicer does: known widgets only, connections made by signature, children not set as attributes."""
+"""Loads a .ui file as Slicer does: known widgets only, connections made by signature."""
 
 import tempfile
 from pathlib import Path
@@ -22,15 +22,12 @@ class UiLoader(QtUiTools.QUiLoader):
 
     def load(self, device: Any, parent: Any = None) -> Any:
         """The root widget of a .ui file given as an open QFile or a path."""
-        if issubclass(type(device), QtCore.QIODevice):
-            text = device.readAll().data()
-        else:
-            text = Path(str(device)).read_bytes()
-        return load_text(self, text, parent)
+        is_device = issubclass(type(device), QtCore.QIODevice)
+        return load_text(self, device.readAll().data() if is_device else Path(str(device)).read_bytes(), parent)
 
 
 def load_ui(path: str | Path) -> Any:
-    """The root widget of a .ui file; raises RuntimeError where Slicer would come to grief or show less than is meant."""
+    """The root widget of a .ui file; raises RuntimeError for what Slicer lacks."""
     path = Path(path)
     if not path.is_file():
         raise RuntimeError(f"Could not load UI file: file not found {path}\n\n")
@@ -42,15 +39,21 @@ def load_text(loader: UiLoader, text: bytes, parent: Any) -> Any:
     root = ElementTree.fromstring(text)
     _refuse_unknown(root)
     connections = root.find("connections")
-    wanted = [] if connections is None else [
-        tuple(c.findtext(part) for part in ("sender", "signal", "receiver", "slot")) for c in connections
-    ]
+    wanted = (
+        []
+        if connections is None
+        else [tuple(c.findtext(part) for part in ("sender", "signal", "receiver", "slot")) for c in connections]
+    )
     if connections is not None:
         root.remove(connections)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "panel.ui")
         copy.write_bytes(ElementTree.tostring(root))
-        widget = QtUiTools.QUiLoader.load(loader, str(copy), parent)
+        members.loading.append(True)
+        try:
+            widget = QtUiTools.QUiLoader.load(loader, str(copy), parent)
+        finally:
+            members.loading.pop()
     if widget is None:
         raise RuntimeError("Could not load UI file: Qt built nothing from it.")
     named = {QtCore.QObject.objectName(w): w for w in [widget, *members.RAW_FIND_CHILDREN(widget, QtCore.QObject)]}
@@ -61,7 +64,9 @@ def load_text(loader: UiLoader, text: bytes, parent: Any) -> Any:
         if sender not in named or receiver not in named:
             raise RuntimeError(f"The .ui file connects {sender} with {receiver}; one of them does not exist.")
         if not named[sender].connect(signal, named[receiver], slot):
-            raise RuntimeError(f"The .ui file connects {sender}.{signal} with {receiver}.{slot}; there is no such pair.")
+            raise RuntimeError(
+                f"The .ui file connects {sender}.{signal} with {receiver}.{slot}; there is no such pair."
+            )
     return widget
 
 
@@ -70,7 +75,9 @@ def _refuse_unknown(root: ElementTree.Element) -> None:
     custom = {c.findtext("class") for c in root.iter("customwidget")}
     unknown = sorted(name for name in custom if name not in members.STAND_INS)
     if unknown:
-        raise RuntimeError(f"Unknown custom widgets: {', '.join(unknown)}. Known: {', '.join(sorted(members.STAND_INS))}.")
+        raise RuntimeError(
+            f"Unknown custom widgets: {', '.join(unknown)}. Known: {', '.join(sorted(members.STAND_INS))}."
+        )
     for widget in root.iter("widget"):
         kind = members.STAND_INS.get(widget.get("class"))
         if kind is None:

@@ -104,8 +104,10 @@ def _signals(signatures: list[str]) -> dict[str, QtCore.Signal]:
     for signature in signatures:
         kinds = [SIGNAL_TYPES.get(kind, object) for kind in _arguments(signature)]
         forms.setdefault(signature.split("(")[0], []).append(kinds)
-    return {name: QtCore.Signal(*(tuple(f) for f in kinds)) if len(kinds) > 1 else QtCore.Signal(*kinds[0])
-            for name, kinds in forms.items()}
+    return {
+        name: QtCore.Signal(*(tuple(f) for f in kinds)) if len(kinds) > 1 else QtCore.Signal(*kinds[0])
+        for name, kinds in forms.items()
+    }
 
 
 def _methods(name: str, facts: dict, base: type, space: dict) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtWidgets
 
 from .base import Watch, emit, standin
 from .ctk import _fill
@@ -34,7 +34,7 @@ class qMRMLNodeComboBox:
         self._combo.activated.connect(self._activated)
         self._refresh()
 
-    def _filter(name: str) -> Any:  # noqa: N805 - a maker of setters, used while the body is read
+    def _filter(name: str) -> Any:
         def write(self: Any, value: Any) -> None:
             self._values[name] = value
             self._refresh()
