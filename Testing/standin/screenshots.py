@@ -12,6 +12,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 BAR_HEIGHT = 22
 GAP = 2
+LARGEST = 16777215  # QWIDGETSIZE_MAX, which takes a maximum size away
 # The four-up layout: view name with its column and row.
 FOUR_UP = {"Red": (0, 0), "3D": (1, 0), "Green": (0, 1), "Yellow": (1, 1)}
 
@@ -35,10 +36,14 @@ def panel(widget: QtWidgets.QWidget, width: int, dark: bool) -> QtGui.QImage:
     with _palette(dark_palette() if dark else light_palette()):
         widget.show()
         hint = widget.layout().totalHeightForWidth(width) if widget.layout() else -1
-        widget.resize(width, max(hint, widget.sizeHint.height()))
+        # A fixed size, because a panel in the module dock is otherwise resized by its scroll area.
+        widget.setFixedSize(width, max(hint, widget.sizeHint.height()))
         for _ in range(3):  # layouts within layouts settle one event round after the other
             QtWidgets.QApplication.processEvents()
-        return widget.grab().toImage()
+        image = widget.grab().toImage()
+        widget.setMinimumSize(0, 0)
+        widget.setMaximumSize(LARGEST, LARGEST)
+        return image
 
 
 def application(widget: QtWidgets.QWidget, width: int, height: int, panel_width: int, dark: bool) -> QtGui.QImage:

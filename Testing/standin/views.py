@@ -188,6 +188,8 @@ class ThreeDView(_View):
     def resetFocalPoint(self) -> None:
         """Look at the middle of what is visible, with all of it and the box around it in view."""
         self._renderer.ResetCamera()
+        self._renderer.GetActiveCamera().Dolly(1.35)  # ResetCamera leaves room for the sphere around the box
+        self._renderer.ResetCameraClippingRange()
 
     def resetCamera(self) -> None:
         self._renderer.ResetCamera()

@@ -157,6 +157,16 @@ def test_several_parameter_nodes_may_be_asked_for(tiny):
     assert {node.GetID() for node in tiny.logic.getAllParameterNodes()} == {first.GetID(), second.GetID()}
 
 
+def test_a_panel_in_the_dock_is_pictured_at_the_width_asked_for(app, tiny, tmp_path):
+    import SimpleITK as sitk
+
+    app.screenshot_panel(tiny.parent, tmp_path / "panel.png", width=350)
+    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "panel.png")))[..., :3]
+    assert picture.shape[1] == 350
+    assert 20 < picture.shape[0] < 200
+    assert picture.std() > 5  # the button is drawn
+
+
 def test_the_self_test_runs(app, tiny):
     import slicer
 
