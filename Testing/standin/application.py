@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import shutil
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from types import ModuleType
 import slicer
 from PySide6 import QtCore, QtWidgets
 
-from . import pip_packages, sample_data, screenshots, scripted_module, translation, unit_tests
+from . import parameter_node, pip_packages, sample_data, screenshots, scripted_module, translation, unit_tests
 from .dialogs import Dialog, DialogRecorder
 from .errors import ErrorCollector, collect_uncaught, nothing_printed
 from .main_window import qSlicerMainWindow
@@ -154,13 +153,10 @@ def _install_python_modules() -> None:
         "ScriptedLoadableModule": scripted_module,
         "i18n": translation,
         "packaging": pip_packages,
+        "parameterNodeWrapper": parameter_node,
         "testing": unit_tests,
     }.items():
         _publish(name, module)
-    if importlib.util.find_spec(f"{__package__}.parameter_node") is not None:
-        from . import parameter_node
-
-        _publish("parameterNodeWrapper", parameter_node)
     slicer.qSlicerScriptedLoadableModule = qSlicerScriptedLoadableModule
     slicer.qSlicerScriptedLoadableModuleWidget = qSlicerScriptedLoadableModuleWidget
     sys.modules["SampleData"] = sample_data
