@@ -1,6 +1,7 @@
 """`segment`: a volume in, a segmentation out, on the same path as the panel takes."""
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -146,9 +147,11 @@ def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace
         with replacing(arguments.record) as part:
             shutil.copyfile(outcome.finished.record, part)
     if arguments.picture:
-        from EfficientSegLib.evaluation.figures import overview_of
+        from EfficientSegLib.evaluation.figures import overview_from_record
 
-        overview_of(outcome, arguments.picture)
+        record = json.loads(Path(outcome.finished.record).read_text(encoding="utf-8"))
+        labels = outcome.segmentation.labels
+        overview_from_record(outcome.volume, labels, outcome.bundle, record, arguments.picture)
 
 
 def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> None:

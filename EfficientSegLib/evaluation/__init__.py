@@ -1,0 +1,1 @@
+"""How good, how costly, and how it looks: measures and pictures of finished runs."""
