@@ -39,13 +39,13 @@ class EfficientSeg(ScriptedLoadableModule):
         parent.dependencies = []
         parent.contributors = ["EfficientSeg contributors"]
         parent.helpText = _(
-            "Segments a CT or MR volume in a background process, on the processor or a GPU. A quick look at the whole "
-            "volume gives a coarse result within seconds; then the most useful patches are read at full detail, and the "
-            "segmentation is refined while you watch. Research only, not for patient care."
+            "Segments a CT or MR volume in a background process, on the processor or a GPU. A quick look at the "
+            "whole volume gives a coarse result within seconds; then the most useful patches are read at full "
+            "detail, and the segmentation is refined while you watch. Research only, not for patient care."
         )
         parent.acknowledgementText = _(
-            "Methods: NMSW (no more sliding windows), SegMate, STP with token completion, and Swin SMT; please cite the "
-            "papers named in the README. The sample CT is from the TotalSegmentator data set (CC BY 4.0)."
+            "Methods: NMSW (no more sliding windows), SegMate, STP with token completion, and Swin SMT; please cite "
+            "the papers named in the README. The sample CT is from the TotalSegmentator data set (CC BY 4.0)."
         )
         # Slicer looks for icons beside this file only; in a checkout the resources lie one folder up.
         parent.icon = qt.QIcon(str(ROOT / "Resources" / "Icons" / "EfficientSeg.png"))

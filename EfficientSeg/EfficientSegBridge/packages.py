@@ -1,7 +1,7 @@
 """The packages that the worker needs in Slicer's Python: which are missing, and installing them after asking.
 
-Nothing is imported to find out, and nothing is installed without a yes. torch comes through the PyTorch extension, which
-picks the build for the GPU's driver; a plain pip install would not.
+Nothing is imported to find out, and nothing is installed without a yes. torch comes through the PyTorch extension,
+which picks the build for the GPU's driver; a plain pip install would not.
 """
 
 import importlib.metadata
@@ -121,6 +121,7 @@ def _failed(names: str, error: Exception) -> InstallError:
         _("{names} could not be installed.").format(names=names),
         why=f"{error}.",
         mend=_(
-            "Check the network and the disk's free space and try again; behind a proxy, set HTTPS_PROXY before Slicer starts."
+            "Check the network and the disk's free space and try again; behind a proxy, set HTTPS_PROXY before "
+            "Slicer starts."
         ),
     )

@@ -11,6 +11,7 @@ import slicer
 from EfficientSegBridge import bundles, packages, preflight, theme, words
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.result_section import ResultSection
+from EfficientSegBridge.segment_parts import belongsTo
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
 from EfficientSegBridge.why_section import WhySection
@@ -177,9 +178,10 @@ class Panel(Listener):
     def _keepSegmentationFitting(self) -> None:
         """A result belongs to one volume: with another one chosen, the next result goes into a new segmentation."""
         node = self._node
-        if node.segmentation is not None and node.volume is not None and not self._logic.running:
-            if not self._result.belongs(node.segmentation, node.volume):
-                node.segmentation = None
+        if node.segmentation is None or node.volume is None or self._logic.running:
+            return
+        if not belongsTo(node.segmentation, node.volume):
+            node.segmentation = None
 
     def _onEffort(self, place: int) -> None:
         if self._node is not None:

@@ -2,7 +2,7 @@
 
 import slicer
 
-from EfficientSegBridge.segment_parts import CLOSED_SURFACE, belongsTo
+from EfficientSegBridge.segment_parts import CLOSED_SURFACE
 from EfficientSegBridge.translation import _
 
 
@@ -18,9 +18,6 @@ class ResultSection:
         ui.undoButton.connect("clicked()", self._onUndo)
         self.refresh()
 
-    def belongs(self, segmentationNode, volumeNode) -> bool:
-        return belongsTo(segmentationNode, volumeNode)
-
     def setRun(self, run) -> None:
         self._run = run
         self.refresh()
@@ -33,9 +30,8 @@ class ResultSection:
 
     def refresh(self) -> None:
         """Show what there is now."""
-        if self._run is not None and self._run is self._logic.run and self._run.segments.node is not None:
-            if self._run.state in ("running", "done", "stopped") and self._run.segments.started:
-                self._segmentation = self._run.segments.node
+        if self._isLatest() and self._run.state in ("running", "done", "stopped") and self._run.segments.started:
+            self._segmentation = self._run.segments.node
         node = self._present()
         table = self._ui.segmentsTable
         if table.segmentationNode() is not node:
@@ -43,11 +39,14 @@ class ResultSection:
         running = self._logic.running
         self._ui.editButton.enabled = node is not None and not running
         self._ui.show3DButton.enabled = node is not None and not running
-        self._ui.undoButton.enabled = self._run is not None and self._run is self._logic.run and self._run.canUndo
+        self._ui.undoButton.enabled = self._isLatest() and self._run.canUndo
         shown = node is not None and node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
         wasBlocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = shown
         self._ui.show3DButton.blockSignals(wasBlocked)
+
+    def _isLatest(self) -> bool:
+        return self._run is not None and self._run is self._logic.run
 
     def _present(self):
         node = self._segmentation

@@ -112,14 +112,14 @@ class LiveSegmentation:
                 segmentation.RemoveSegment(segmentId)
                 del self._segmentIds[value]
         self._shrink()
-        self._endLive()
         self.show()
+        self._endLive()
         return {label.value: int(counts[label.value]) for label in self._bundle.shown_labels}
 
     def keep(self) -> None:
         """End with what was written so far."""
-        self._endLive()
         self.show()
+        self._endLive()
 
     def restore(self) -> None:
         """Bring the segmentation back to what it was before the first write; a node made for the run goes away."""
@@ -168,7 +168,7 @@ class LiveSegmentation:
         self.node.EndModify(modifying)
 
     def _addOrTake(self, label: Label) -> None:
-        """Point the segment of an earlier run at our image, or add one; its name and colour stay as the user made them."""
+        """Point the segment of an earlier run at our image, or add one; its name and colour stay as they are."""
         segmentation = self.node.GetSegmentation()
         segmentId = findSegment(segmentation, labelTag(self._bundle, label))
         if segmentId and isCompleted(segmentation.GetSegment(segmentId)):
@@ -208,13 +208,9 @@ class LiveSegmentation:
     def _foreignValues(self) -> list[int]:
         segmentation = self.node.GetSegmentation()
         ours = set(self._segmentIds.values())
-        found = []
-        for index in range(segmentation.GetNumberOfSegments()):
-            segment = segmentation.GetNthSegment(index)
-            if segmentation.GetNthSegmentID(index) not in ours:
-                if segment.GetRepresentation(BINARY_LABELMAP) is self._image:
-                    found.append(segment.GetLabelValue())
-        return found
+        ids = (segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments()))
+        others = (segmentation.GetSegment(segmentId) for segmentId in ids if segmentId not in ours)
+        return [other.GetLabelValue() for other in others if other.GetRepresentation(BINARY_LABELMAP) is self._image]
 
     def _shrink(self) -> None:
         voxels = self._voxels()
@@ -227,6 +223,7 @@ class LiveSegmentation:
         self._image.Crop(extent)
 
     def _endLive(self) -> None:
+        """After `show`: a change of the labels would take the surfaces away again."""
         self.node.GetDisplayNode().SetOpacity2DOutline(self._outline)
         if self._hadSurface:
             self.node.CreateClosedSurfaceRepresentation()

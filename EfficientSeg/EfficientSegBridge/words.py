@@ -86,8 +86,8 @@ def patches(chosen: int, candidates: int) -> str:
     if not chosen:
         return _("Only the overview was used: none of {candidates} patches was read.").format(candidates=candidates)
     return _(
-        "{chosen} of {candidates} patches are read at full detail, the most useful first (orange). Elsewhere the coarse "
-        "overview stands."
+        "{chosen} of {candidates} patches are read at full detail, the most useful first (orange). Elsewhere the "
+        "coarse overview stands."
     ).format(chosen=chosen, candidates=candidates)
 
 
