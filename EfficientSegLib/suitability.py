@@ -13,6 +13,8 @@ LONGEST_MM, SHORTEST_MM = 2500.0, 20.0
 FAT_HU, NO_AIR_HU = -30.0, -500.0
 NARROWEST_CT_HU = 100.0
 SAMPLES = 1_000_000
+# A derived or exported CT may call itself "OT" (other): its values then decide.
+OTHER_MODALITIES = ("MR", "PT", "NM", "US", "XA", "CR", "DX", "MG")
 
 
 def skew(direction: np.ndarray) -> float:
@@ -99,7 +101,7 @@ def check_intensities(array: np.ndarray, modality: str, said: str = "") -> None:
 def _check_hounsfield(array: np.ndarray, low: float, high: float, said: str) -> None:
     wrong = f"The values go from {low:g} to {high:g}"
     mend = "Choose a CT, or a bundle for this kind of image."
-    if said and said != "CT":
+    if said in OTHER_MODALITIES:
         raise VolumeError(f"The image is {said}.", why="The bundle was trained on CT.", mend=mend)
     if low >= 0:
         shifted = high > 1500 and float(np.median(_sample(array))) < 1200

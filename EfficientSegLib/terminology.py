@@ -19,6 +19,7 @@ MEANINGS = {
     "51282000": "Vertebra",
     "29836001": "Hip",
 }
+SIDES = ("left", "right")
 
 
 def terminology_entry(label: Label) -> str:
@@ -28,11 +29,16 @@ def terminology_entry(label: Label) -> str:
     """
     if not label.code:
         return ""
-    side = _coded(label.modifier, label.modifier) if label.modifier else "^^"
+    side = _coded(label.modifier, "") if label.modifier else "^^"
     return "~".join((CONTEXT, CATEGORY, _coded(label.code, label.name), side, REGION_CONTEXT, "^^", "^^"))
 
 
 def _coded(code: str, name: str) -> str:
     scheme, _, number = code.partition(":")
-    meaning = MEANINGS.get(number, name[:1].upper() + name[1:].replace("_", " "))
-    return "^".join((scheme, number, "".join(" " if letter in "^~|\r\n" else letter for letter in meaning)))
+    return "^".join((scheme, number, MEANINGS.get(number) or _readable(name)))
+
+
+def _readable(name: str) -> str:
+    """A label's name without its side, which the modifier tells, and without the notation's own signs."""
+    words = "".join(" " if letter in "^~|_" else letter for letter in name).split()
+    return " ".join([word for word in words if word.lower() not in SIDES] or words).capitalize()

@@ -137,6 +137,7 @@ def test_a_ct_without_its_rescale_is_told_how_to_be_mended():
 def test_what_dicom_says_decides():
     with pytest.raises(VolumeError, match="The image is MR.*trained on CT"):
         check_intensities(body(), "CT", said="MR")
+    check_intensities(body(), "CT", said="OT")
 
 
 def test_ct_in_an_mr_bundle_is_a_remark_only():

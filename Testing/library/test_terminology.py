@@ -22,6 +22,10 @@ def test_a_structure_without_side_has_an_empty_modifier():
 
 def test_an_unknown_code_takes_the_labels_name():
     assert parts(Label(1, "urinary_bladder", (0, 0, 0), "SCT:89837001"))[2] == "SCT^89837001^Urinary bladder"
+    assert parts(Label(1, "left adrenal gland", (0, 0, 0), "SCT:23451007", "SCT:7771000"))[2:4] == [
+        "SCT^23451007^Adrenal gland",
+        "SCT^7771000^Left",
+    ]
 
 
 def test_no_code_no_entry():
