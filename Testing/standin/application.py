@@ -13,7 +13,16 @@ from types import ModuleType
 import slicer
 from PySide6 import QtCore, QtWidgets
 
-from . import parameter_node, pip_packages, sample_data, screenshots, scripted_module, translation, unit_tests
+from . import (
+    parameter_node,
+    pip_packages,
+    sample_data,
+    screenshots,
+    scripted_module,
+    segment_editor,
+    translation,
+    unit_tests,
+)
 from .dialogs import Dialog, DialogRecorder
 from .errors import ErrorCollector, collect_uncaught, nothing_printed
 from .main_window import qSlicerMainWindow
@@ -25,7 +34,7 @@ from .subject_hierarchy import SubjectHierarchyKeeper
 from .widgets import WIDGETS
 
 # Built-in modules that have no logic of their own here.
-MODULES_WITHOUT_LOGIC = ("SegmentEditor", "SegmentStatistics", "Welcome", "SampleData")
+MODULES_WITHOUT_LOGIC = ("Welcome", "SampleData")
 
 
 class Application:
@@ -48,6 +57,7 @@ class Application:
         logics = self._parts.logics
         for name in (*logics, *MODULES_WITHOUT_LOGIC):
             slicer.app.moduleManager().add(CoreModule(name, logics.get(name)))
+        slicer.app.moduleManager().add(segment_editor.make_module())
         self._recorder = DialogRecorder()
         self.main_window = qSlicerMainWindow()
 
@@ -79,6 +89,11 @@ class Application:
     def slot_errors(self) -> list[str]:
         """Traceback of every exception in a Qt slot or a VTK observer; both print it and go on."""
         return self._slot_errors
+
+    @property
+    def restarts(self) -> int:
+        """How often slicer.util.restart() was called since the last clear()."""
+        return slicer.app._restarts
 
     def no_vtk_errors(self) -> AbstractContextManager[None]:
         """`with app.no_vtk_errors():` fails with AssertionError if VTK prints an error or a warning inside."""
@@ -139,6 +154,7 @@ class Application:
     def clear(self) -> None:
         """An empty scene, empty records and testing mode, as a test wants them at its beginning."""
         self.testing = True
+        slicer.app._restarts = 0
         slicer.mrmlScene.Clear(0)
         for record in (self.dialogs, self.answers, self.vtk_errors, self.slot_errors, pip_packages.requests):
             record.clear()

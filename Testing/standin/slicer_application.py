@@ -50,6 +50,7 @@ class qSlicerApplication(Emitter):
         self.slicerUserSettingsFilePath = QtCore.QSettings().fileName()
         self._module_manager = ModuleManager()
         self._testing = True
+        self._restarts = 0
         self._io_manager: CoreIOManager | None = None
         self._layout_manager: LayoutManager | None = None
         self._application_logic = None
@@ -78,6 +79,10 @@ class qSlicerApplication(Emitter):
 
     def testingEnabled(self) -> bool:
         return self._testing
+
+    def restart(self) -> None:
+        """Counted, so that a test can see that the user would have lost the session."""
+        self._restarts += 1
 
     def mrmlScene(self) -> slicer.vtkMRMLScene:
         return slicer.mrmlScene

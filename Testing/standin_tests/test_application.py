@@ -256,6 +256,30 @@ def test_outside_testing_mode_the_user_is_shown_the_error(app):
     assert "ValueError" in app.dialogs[0].options["detailedText"]
 
 
+def test_a_restart_is_counted_and_does_not_happen(app):
+    import slicer
+
+    slicer.util.restart()
+    assert app.restarts == 1
+
+
+def test_the_segment_editor_takes_a_segmentation_and_its_volume(app, no_vtk_errors):
+    import slicer
+
+    volume = oblique_volume()
+    node = shared_labelmap(volume, np.ones((6, 8, 10), np.uint8))
+    slicer.util.selectModule("SegmentEditor")
+    editor = slicer.util.getModuleWidget("SegmentEditor").editor
+    editor.setSegmentationNode(node)
+    editor.setSourceVolumeNode(volume)
+    editor.setCurrentSegmentID("Spleen")
+    state = slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode")
+    assert len(state) == 1
+    assert (state[0].GetSegmentationNode(), state[0].GetSourceVolumeNode()) == (node, volume)
+    assert editor.currentSegmentID() == "Spleen"
+    slicer.util.selectModule("Welcome")
+
+
 def test_closing_the_application_is_announced(app):
     import slicer
 
