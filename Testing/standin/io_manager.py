@@ -118,6 +118,7 @@ class CoreIOManager:
             self._scene.SetURL(path)
             self._scene.SetRootDirectory(str(Path(path).parent))
             return bool(self._scene.Commit(path, messages))
+        Path(path).mkdir(parents=True, exist_ok=True)
         return bool(self._application_logic.SaveSceneToSlicerDataBundleDirectory(path, None, messages))
 
     def _logic(self, module: str) -> slicer.vtkSlicerModuleLogic:
@@ -169,9 +170,12 @@ class CoreIOManager:
 
     def _read_text(self, path, parameters, messages):
         node = self._scene.AddNewNodeByClass("vtkMRMLTextNode", _name(path, parameters))
-        node.AddDefaultStorageNode(path)
-        if node.GetStorageNode().ReadData(node):
+        storage = self._scene.AddNewNodeByClass("vtkMRMLTextStorageNode")
+        storage.SetFileName(path)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+        if storage.ReadData(node):
             return node
+        self._scene.RemoveNode(storage)
         self._scene.RemoveNode(node)
         return None
 

@@ -115,6 +115,45 @@ def test_a_missing_file_raises_and_names_it(app, tmp_path):
         slicer.util.loadVolume(str(tmp_path / "nowhere.nrrd"))
 
 
+def test_tables_transforms_texts_and_markups_come_back_from_their_files(app, no_vtk_errors, tmp_path):
+    import slicer
+
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(table, np.array([[0.5, 2.0], [1.5, 4.0]]), ["weight", "rank"])
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+    roi.SetCenter(1, 2, 3)
+    roi.SetSize(10, 20, 30)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(oblique_matrix()))
+    paths = {}
+    for node, name in ((table, "t.csv"), (roi, "r.mrk.json"), (transform, "m.h5")):
+        paths[name] = str(tmp_path / name)
+        assert slicer.util.saveNode(node, paths[name])
+    (tmp_path / "notes.txt").write_text("worst first", encoding="utf-8")
+    np.testing.assert_allclose(slicer.util.arrayFromTableColumn(slicer.util.loadTable(paths["t.csv"]), "rank"), (2, 4))
+    np.testing.assert_allclose(slicer.util.loadMarkups(paths["r.mrk.json"]).GetSize(), (10, 20, 30))
+    again = slicer.util.loadTransform(paths["m.h5"])
+    np.testing.assert_allclose(slicer.util.arrayFromTransformMatrix(again), oblique_matrix(), atol=1e-6)
+    assert slicer.util.loadText(str(tmp_path / "notes.txt")).GetText() == "worst first"
+
+
+def test_the_file_type_is_told_by_the_longest_ending(app):
+    import slicer
+
+    kinds = {"a.seg.nrrd": "SegmentationFile", "a.nrrd": "VolumeFile", "A.NII.GZ": "VolumeFile", "a.mrb": "SceneFile"}
+    assert {name: slicer.app.coreIOManager().fileType(name) for name in kinds} == kinds
+    with pytest.raises(RuntimeError, match="unknown.kind"):
+        slicer.util.loadNodeFromFile("unknown.kind")
+
+
+def test_a_scene_is_saved_into_a_folder_of_its_own(app, no_vtk_errors, tmp_path):
+    import slicer
+
+    oblique_volume("study")
+    assert slicer.util.saveScene(str(tmp_path / "new folder"))
+    assert {path.suffix for path in (tmp_path / "new folder").rglob("*") if path.is_file()} >= {".mrml", ".nrrd"}
+
+
 def test_a_segmentation_file_keeps_names_colours_and_voxels(app, no_vtk_errors, tmp_path):
     import slicer
 
