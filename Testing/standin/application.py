@@ -34,7 +34,7 @@ from .subject_hierarchy import SubjectHierarchyKeeper
 from .widgets import WIDGETS
 
 # Built-in modules that have no logic of their own here.
-MODULES_WITHOUT_LOGIC = ("Welcome", "SampleData")
+MODULES_WITHOUT_LOGIC = ("SegmentStatistics", "Welcome", "SampleData")
 
 
 class Application:

@@ -109,7 +109,16 @@ class SliceView(_View):
         self._image.SetMapper(self._mapper)
         self._image.GetProperty().SetDisplayLocationToBackground()
         self._renderer.AddViewProp(self._image)
+        self._style = slicer.vtkMRMLSliceViewInteractorStyle()
+        self._style.SetSliceLogic(logic)
+        self._style.SetDisplayableManagers(self._group)
+        self._interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
+        self._style.SetInteractor(self._interactor)
         self.resize(*DEFAULT_SIZE)
+
+    def sliceViewInteractorStyle(self) -> slicer.vtkMRMLSliceViewInteractorStyle:
+        """Answers mouse events of interactor() as Slicer does: crosshair position, scrolling, markups."""
+        return self._style
 
     def mrmlSliceNode(self) -> slicer.vtkMRMLSliceNode:
         return self._node

@@ -212,6 +212,26 @@ def test_a_chart_brings_its_plot_view(app, no_vtk_errors):
     manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
 
+def test_the_mouse_moves_the_crosshair_and_the_wheel_scrolls(app, no_vtk_errors):
+    import slicer
+
+    flat_volume()
+    widget = slicer.app.layoutManager().sliceWidget("Red")
+    interactor = widget.sliceView().interactor()
+    there = world(12, 18, 10)
+    widget.sliceLogic().SetSliceOffset(there[2])
+    x, y, _ = widget.sliceView().convertRASToXYZ(there)
+    interactor.SetEventInformation(round(x), round(y))
+    for event in ("EnterEvent", "MouseMoveEvent"):
+        interactor.InvokeEvent(event)
+    position = [0.0, 0.0, 0.0]
+    crosshair = slicer.util.getNodesByClass("vtkMRMLCrosshairNode")[0]
+    assert crosshair.GetCursorPositionRAS(position)
+    np.testing.assert_allclose(position, there, atol=0.5)
+    interactor.InvokeEvent("MouseWheelForwardEvent")
+    assert widget.sliceLogic().GetSliceOffset() == pytest.approx(there[2] + SPACING, abs=1e-3)
+
+
 def test_layouts_make_the_views_that_they_name(app):
     import slicer
 
