@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from EfficientSegBridge.translation import _
 from EfficientSegLib.protocol import Failed
 
-# Killed by the system for want of memory: the signal as QProcess and as shells tell it, and Windows' commit failures.
-OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D}
-ACCESS_VIOLATION_CODES = {0xC0000005, 11, -11, 139}
+# Killed by the system for want of memory: the signal as QProcess and as shells tell it, Windows' commit failures, and its
+# access violation, which is how torch ends there when an allocation fails.
+OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D, 0xC0000005}
+CRASH_CODES = {6, 11, -6, -11, 134, 139}
 MEMORY_WORDS = ("MemoryError", "not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
 
 
@@ -28,7 +29,7 @@ def ended(code: int, crashed: bool, log: Sequence[str]) -> Failed:
             _("The system ended it (exit code {code}).").format(code=code),
             _("Close other programs, crop the volume (Crop Volume module), or choose a smaller Effort."),
         )
-    if crashed or {code, unsigned} & ACCESS_VIOLATION_CODES:
+    if crashed or {code, unsigned} & CRASH_CODES:
         return Failed(
             _("The worker crashed."),
             _("It ended with code {code}, most often for want of memory or through a broken PyTorch.").format(

@@ -289,7 +289,7 @@ class Panel(Listener):
         ui.stopButton.enabled = running
         ui.progressBar.setVisible(running)
         for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.effortSlider, ui.segmentationSelector):
-            widget.enabled = not running
+            widget.setEnabled(not running)
         self._result.refresh()
 
     def _say(self, text: str, level: str = "") -> None:

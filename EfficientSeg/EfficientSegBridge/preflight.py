@@ -143,7 +143,7 @@ def _room(volumeNode, bundle: Bundle | None) -> list[Finding]:
     if min(shape) > 0 and min(spacing) > 0:
         free = resources.available_memory_mb()
         try:
-            needed = resources.check_memory(shape, spacing, bundle, free)
+            needed = resources.check_memory(shape, spacing, bundle, available_mb=free)
             text = _("about {needed:.1f} GB of memory needed, {free:.1f} GB free").format(
                 needed=needed / 1024, free=free / 1024
             )
@@ -157,8 +157,9 @@ def _room(volumeNode, bundle: Bundle | None) -> list[Finding]:
 
 
 def _disk(folder: Path, volumeNode, shape: tuple[int, int, int]) -> Finding:
+    inputMb = volumeNode.GetImageData().GetActualMemorySize() / 1024
     try:
-        resources.check_disk(folder, shape)
+        resources.check_disk(folder, inputMb + resources.result_mb(shape))
     except EfficientSegError as error:
         return Finding("error", "disk", error.what, error.mend)
     return Finding("ok", "disk", _("{free:.0f} GB of disk free").format(free=resources.free_disk_mb(folder) / 1024))
