@@ -16,6 +16,8 @@ REFUSALS = (
     ("orthonormal", "Its axes are not at right angles.", "Resample it onto a straight grid, or mend its sform."),
     ("spacing", "Its voxel size is 0 or missing.", "Correct the voxel size in its header, or export it again."),
     ("size is zero", "It has no voxels.", "Export it again."),
+    ("allocate memory", "It does not fit into memory, or its header is broken.", "Check its size; close programs."),
+    ("No such file or directory", "It is cut off, or a file that it names is missing.", "Copy it again, all of it."),
     ("Unable to determine ImageIO", "It is no known kind of image.", "Give NIfTI, NRRD, MetaImage or a DICOM folder."),
 )
 

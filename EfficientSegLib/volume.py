@@ -118,6 +118,8 @@ def _to_volume(image: sitk.Image, name: str, warnings: list[str]) -> Volume:
             why="One three-dimensional volume is segmented at a time.",
             mend="Take one time point out of it." if dimension > 3 else "Give the whole scan, not one slice of it.",
         )
+    if 0 in image.GetSize():
+        raise VolumeError(f"{name} is empty.", why="It has no voxels.", mend="Export it again.")
     if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
         raise VolumeError(f"{name} has complex values.", why="Scans are real.", mend="Export the magnitude image.")
     spacing = tuple(float(value) for value in image.GetSpacing())

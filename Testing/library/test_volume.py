@@ -140,6 +140,18 @@ def test_no_voxels_are_refused(tmp_path):
         read(nrrd(tmp_path / "x.nrrd", sizes="0 4 4"))
 
 
+@pytest.mark.parametrize(
+    "size, said",
+    [("0 4 4", "x.mha is empty. It has no voxels"), ("200000 200000 20", "does not fit into memory|cut off")],
+)
+def test_a_metaimage_without_voxels_or_with_absurdly_many_is_refused(tmp_path, size, said):
+    head = "ObjectType = Image\nNDims = 3\nElementSpacing = 1 1 1\nBinaryData = True\n"
+    head += f"DimSize = {size}\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    (tmp_path / "x.mha").write_bytes(head.encode() + b"\0" * 16)
+    with pytest.raises(VolumeError, match=said):
+        read(tmp_path / "x.mha")
+
+
 def test_axes_slightly_askew_are_straightened_with_a_warning(tmp_path):
     volume = read(nrrd(tmp_path / "x.nrrd", "(1,0,0) (0.0002,1,0) (0,0,1)"))
     direction = np.array(volume.direction)
