@@ -34,6 +34,7 @@ class Channel:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        os.write(self._descriptor, b"\n")  # whatever was printed before may have left its line open
 
     def send(self, event: Event) -> None:
         """One line, whole, in the order of the calls."""
