@@ -187,7 +187,7 @@ def load(folder: str | os.PathLike) -> Bundle:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except OSError as error:
         raise BundleError(
             f"{folder} is not a bundle.", why=f"It has no readable {MANIFEST}.", mend="Choose a bundle's folder."
@@ -202,6 +202,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             mend="Update EfficientSeg, or get a bundle made for this version.",
         )
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    """JSON has no NaN and no Infinity, though Python reads them; no number of a bundle may be one."""
+    raise ValueError(f"{name} is no number")
 
 
 def _check(bundle: Bundle) -> None:

@@ -186,3 +186,12 @@ def test_an_interrupted_save_leaves_the_earlier_manifest(tmp_path, monkeypatch):
 def test_a_label_refuses_values_that_no_label_map_holds():
     with pytest.raises(OptionError):
         Label(0, "background", (0, 0, 0))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_refused_as_json_does(tmp_path, number):
+    write_bundle(tmp_path, preprocess__spacing_mm=[1.5, 1.5, 3])
+    path = tmp_path / MANIFEST
+    path.write_text(path.read_text(encoding="utf-8").replace("1.5", number, 1), encoding="utf-8")
+    with pytest.raises(BundleError, match=f"not JSON.*{number} is no number"):
+        load(tmp_path)
