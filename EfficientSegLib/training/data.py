@@ -13,13 +13,13 @@ import SimpleITK as sitk
 import torch
 
 from EfficientSegLib.bundle import Preprocess
-from EfficientSegLib.errors import OptionError, TrainingError, VolumeError
+from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.preprocess import axis_order, orient
 from EfficientSegLib.resampling import shrink
 from EfficientSegLib.torso import torso_box
 from EfficientSegLib.training.chest import widen
 from EfficientSegLib.training.lungs import lungs_by_rule
-from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.volume import read
 
 OUTSIDE = 1000  # source label of the air around the body
 LUNGS = (1001, 1002)  # source labels of lungs made by rule: left, right
@@ -113,14 +113,9 @@ def prepare_case(case: Case, rule: Preprocess, channels: dict[int, int], folder:
 
 def _read(path: Path, rule: Preprocess) -> tuple[np.ndarray, tuple[float, ...]]:
     """Array (I, J, K) in the rule's orientation, and its spacing."""
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise VolumeError(f"{path} cannot be read.", why="It is missing or no image.", mend="Check --data.") from error
-    direction = np.asarray(image.GetDirection()).reshape(3, 3)
-    axes, flips = axis_order(direction, rule.orientation)
-    array = orient(sitk.GetArrayViewFromImage(image).transpose(2, 1, 0)[None], axes, flips)[0]
-    return np.ascontiguousarray(array), tuple(image.GetSpacing()[axis] for axis in axes)
+    volume = read(path)
+    axes, flips = axis_order(np.asarray(volume.direction, dtype=float).reshape(3, 3), rule.orientation)
+    return np.ascontiguousarray(orient(volume.array, axes, flips)[0]), tuple(volume.spacing_mm[a] for a in axes)
 
 
 def _nearest(labels: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
@@ -196,5 +191,3 @@ def shrink_labels(labels: torch.Tensor, factor: tuple[int, int, int]) -> torch.T
     blocks = blocks.reshape(i, factor[0], j, factor[1], k, factor[2]).permute(0, 2, 4, 1, 3, 5).reshape(i, j, k, -1)
     return torch.mode(blocks, dim=-1).values.to(torch.uint8)
 
-
-__all__ = ["IGNORE", "OUTSIDE", "Case", "Contrast", "PreparedCase", "prepare_case", "shrink_labels"]
