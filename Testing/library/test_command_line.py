@@ -1,0 +1,134 @@
+"""`python -m EfficientSegLib`: files out, words for mistakes, exit codes for scripts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny_bundle import write_tiny_bundle, write_tiny_ct
+
+from EfficientSegLib.__main__ import main
+from EfficientSegLib.environment import ROOT
+from EfficientSegLib.volume import read
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("Dr. Jöhn Ωé")
+    write_tiny_ct(folder / "ct ä.nii.gz")
+    write_tiny_bundle(folder / "bundles" / "tiny")
+    return folder
+
+
+@pytest.fixture
+def segment(folder, tmp_path, monkeypatch):
+    """Runs `segment` on the CT in an empty current folder; the exit code."""
+    monkeypatch.chdir(tmp_path)
+    given = ["segment", str(folder / "ct ä.nii.gz"), "--bundle", str(folder / "bundles" / "tiny"), "--threads", "1"]
+    return lambda *more: main([*given, "--device", "cpu", *more])
+
+
+@pytest.mark.parametrize("name", ["out.nii.gz", "new folder/out.nrrd", "out.mha"])
+def test_label_maps_lie_on_the_grid_of_the_scan(segment, folder, tmp_path, name):
+    assert segment("-o", name) == 0
+    labels, scan = read(tmp_path / name), read(folder / "ct ä.nii.gz")
+    assert labels.shape == scan.shape and set(np.unique(labels.array)) <= {0, 1, 2} and labels.array.any()
+    np.testing.assert_allclose(labels.affine, scan.affine, atol=1e-4)
+
+
+def test_without_a_name_the_segmentation_is_named_after_the_scan_and_nothing_else_is_left(segment, tmp_path, capsys):
+    assert segment() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["ct ä.seg.nrrd"]
+    said = capsys.readouterr().out
+    assert "Ball" in said and "ct ä.seg.nrrd" in said and "Research only" in said
+
+
+@pytest.mark.parametrize("patches, read_of_them", [("3", 3), ("coarse", 0), ("all", 80)])
+def test_the_number_of_patches_is_obeyed_and_recorded(segment, tmp_path, patches, read_of_them):
+    assert segment("--patches", patches, "--record", "run.json") == 0
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["patches"]["read"] == read_of_them and record["patches"]["candidates"] == 80
+
+
+def test_a_picture_is_drawn(segment, tmp_path):
+    assert segment("--picture", "look.png") == 0
+    assert (tmp_path / "look.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (["-o", "out.jpg"], "out.jpg cannot be written"),
+        (["--patches", "81"], "81"),
+        (["--strategy", "guessing"], "guessing"),
+        (["--threads", "0"], "threads is 0"),
+        (["--bundle", "nowhere"], "nowhere is not a bundle"),
+    ],
+)
+def test_a_mistake_is_told_in_three_lines_and_nothing_is_written(segment, tmp_path, capsys, more, words):
+    (tmp_path / "ct ä.seg.nrrd").write_text("earlier work")
+    assert segment(*more) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "%" not in line]
+    assert words in told[-3] and len(told[-3:]) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["ct ä.seg.nrrd"]
+    assert (tmp_path / "ct ä.seg.nrrd").read_text() == "earlier work"
+
+
+def test_the_scan_itself_is_never_overwritten(folder, capsys):
+    path = folder / "ct ä.nii.gz"
+    before = path.read_bytes()
+    assert main(["segment", str(path), "--bundle", str(folder / "bundles" / "tiny"), "-o", str(path)]) == 1
+    assert "is the input" in capsys.readouterr().err and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("given", [["segment"], ["segment", "x", "--bundle", "y", "--patches", "-1"], ["fly"], []])
+def test_wrong_usage_is_exit_code_2(given, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+    assert ended.value.code == 2 and "usage" in capsys.readouterr().err
+
+
+def test_bundles_are_listed_and_a_broken_one_hides_no_other(folder, tmp_path, capsys):
+    write_tiny_bundle(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "bundle.json").write_text("{")
+    assert main(["bundles", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "tiny" in said.out and "Random weights, for tests" in said.out and "not JSON" in said.err
+
+
+def test_a_good_bundle_passes_its_check_and_a_changed_one_does_not(tmp_path, capsys):
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    assert main(["bundles", "--check", bundle.folder]) == 0
+    bundle.weights_path.write_bytes(bundle.weights_path.read_bytes() + b"x")
+    assert main(["bundles", "--check", bundle.folder]) == 1
+    assert "checksum" in capsys.readouterr().err
+
+
+def test_a_training_without_its_configuration_fails_in_words(tmp_path, capsys):
+    given = ["train", str(tmp_path / "no.json"), "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert main(given) == 1
+    assert "no.json" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_ctrl_c_keeps_what_is_done(folder, tmp_path):
+    write_tiny_bundle(tmp_path / "slow", overlap=0.85, top_k=None)
+    command = [sys.executable, "-m", "EfficientSegLib", "segment", str(folder / "ct ä.nii.gz")]
+    more = ["--bundle", str(tmp_path / "slow"), "--threads", "1", "-o", str(tmp_path / "out.nrrd")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*command, *more], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        shown = b""
+        while b"reading patches, 2" not in shown:
+            shown += (block := run.stderr.read(64))
+            assert block, shown
+        run.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        said, _ = run.communicate(timeout=60)
+    assert run.returncode == 130 and time.monotonic() - began < 30
+    assert b"Stopped early" in said and read(tmp_path / "out.nrrd").shape == (40, 36, 44)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".efficientseg")]
