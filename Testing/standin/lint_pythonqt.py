@@ -211,9 +211,10 @@ def _imported(node: ast.AST) -> list[str]:
         return [alias.name.split(".")[0] for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:
         return [node.module.split(".")[0]]
-    if isinstance(node, ast.Call) and dotted(node.func) in ("importlib.import_module", "import_module", "__import__"):
-        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-            return [node.args[0].value.split(".")[0]]
+    importers = ("importlib.import_module", "import_module", "__import__")
+    first = node.args[0] if isinstance(node, ast.Call) and dotted(node.func) in importers and node.args else None
+    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+        return [first.value.split(".")[0]]
     return []
 
 

@@ -146,7 +146,8 @@ def test_virtual_size_hints_reach_python_subclasses():
 
 
 PANEL = """<ui version="4.0"><class>Panel</class><widget class="qMRMLWidget" name="Panel">
-<layout class="QVBoxLayout" name="rows"><item><widget class="{kind}" name="part">{more}</widget></item></layout></widget>
+<layout class="QVBoxLayout" name="rows"><item>
+<widget class="{kind}" name="part">{more}</widget></item></layout></widget>
 <customwidgets><customwidget><class>qMRMLWidget</class><extends>QWidget</extends><header>h</header></customwidget>
 <customwidget><class>{kind}</class><extends>QWidget</extends><header>h</header></customwidget></customwidgets>
 <connections><connection><sender>Panel</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>

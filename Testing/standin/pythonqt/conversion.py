@@ -154,7 +154,7 @@ def _none_or_refused(kind: typing.Any) -> None:
     return None
 
 
-def call(function: typing.Any, bound: tuple, args: tuple, name: str, constructor: typing.Any = None) -> typing.Any:
+def call(function: typing.Any, bound: tuple, args: tuple, name: str, described_by: typing.Any = None) -> typing.Any:
     """Call a PySide function by PythonQt's rules.
 
     Args:
@@ -162,7 +162,7 @@ def call(function: typing.Any, bound: tuple, args: tuple, name: str, constructor
         bound: leading arguments that are not the caller's (self).
         args: the caller's arguments.
         name: what messages call the function.
-        constructor: the class, when function makes one.
+        described_by: what carries the signatures: the class that is made, or the unbound method.
 
     Raises:
         ValueError: no overload takes these arguments; the words are PythonQt's.
@@ -174,7 +174,7 @@ def call(function: typing.Any, bound: tuple, args: tuple, name: str, constructor
         except (TypeError, OverflowError) as error:
             if not _is_argument_error(error):
                 raise
-    forms = overloads(constructor or function, constructor.__name__ if constructor else "")
+    forms = _forms(described_by or function)
     for strict in (True, False):
         for form in forms:
             if len(form.parameters) != len(args):
@@ -185,6 +185,10 @@ def call(function: typing.Any, bound: tuple, args: tuple, name: str, constructor
             except (Refused, TypeError, OverflowError, ValueError):
                 continue
     raise ValueError(wrong_arguments(forms, name, args))
+
+
+def _forms(described_by: typing.Any) -> list[Overload]:
+    return overloads(described_by, described_by.__name__ if isinstance(described_by, type) else "")
 
 
 def _is_argument_error(error: Exception) -> bool:
@@ -203,9 +207,9 @@ def wrong_arguments(forms: list[Overload], name: str, args: tuple) -> str:
     return f"Called {signature} with wrong {number}arguments: {args}"
 
 
-def no_keywords(function: typing.Any, name: str, constructor: typing.Any = None) -> ValueError:
+def no_keywords(described_by: typing.Any, name: str) -> ValueError:
     """PythonQt's refusal of keyword arguments."""
-    forms = overloads(constructor or function, constructor.__name__ if constructor else "")
+    forms = _forms(described_by)
     signature = forms[0].text(name) if forms else f"{name}()"
     return ValueError(f"Called {signature} with keyword arguments, but called slot does not support kwargs.")
 

@@ -17,7 +17,7 @@ def qt_module() -> ModuleType:
         if kind.__name__ not in qt5.NOT_OFFERED:
             setattr(module, kind.__name__, kind)
     module.Qt = QtCore.Qt
-    module.Signal = signals.Signal
+    module.Signal, module.Slot, module.Property = signals.Signal, QtCore.Slot, QtCore.Property
     module.QUiLoader = UiLoader
     module.QSignalBlocker = QtCore.QSignalBlocker
     module.QStandardPaths = QtCore.QStandardPaths

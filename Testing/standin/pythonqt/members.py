@@ -48,16 +48,16 @@ class Slot:
         owner = self.__self__
         native = native_class(type(owner))
         if keywords:
-            raise conversion.no_keywords(self._function, self.__name__)
+            raise conversion.no_keywords(_unwrapped(self._function), self.__name__)
         if not shiboken6.isValid(owner):
             raise ValueError(f"Trying to call '{self.__name__}' on a destroyed {native.__name__} object")
         if type(self._function) is types.FunctionType:
             return conversion.to_python(self._function(owner, *args))
-        if self.__name__ == "setToolTip" and len(args) == 1:
+        if self.__name__ == "setToolTip" and len(args) == 1 and issubclass(native, QtWidgets.QWidget):
             args = (word_wrapped(conversion.to_text(args[0])),)
         # QFile.exists and its like are static and not, and PySide's own look-up chooses between the two.
         bound = raw_read(native, owner, self.__name__)
-        return conversion.to_python(conversion.call(bound, (), args, self.__name__))
+        return conversion.to_python(conversion.call(bound, (), args, self.__name__, _unwrapped(self._function)))
 
     def __repr__(self) -> str:
         owner = native_class(type(self.__self__)).__name__
@@ -68,6 +68,12 @@ class Slot:
 
     def __hash__(self) -> int:
         return hash((id(self.__self__), self.__name__))
+
+
+def _unwrapped(function: Any) -> Any:
+    """The callable that knows its signatures."""
+    function = function.__func__ if isinstance(function, staticmethod) else function
+    return function._function if type(function) is StaticSlot else function
 
 
 class StaticSlot:

@@ -36,6 +36,7 @@ OLD_SIGNALS = {
         "buttonReleased(int)": "idReleased(int)",
         "buttonToggled(int,bool)": "idToggled(int,bool)",
     },
+    "QTextBrowser": {"highlighted(QString)": "highlighted(QUrl)"},
     "QProcess": {"error(QProcess::ProcessError)": "errorOccurred(QProcess::ProcessError)"},
 }
 
@@ -55,4 +56,18 @@ FIRST_RESULT_ONLY = {
 }
 
 # Classes that real PythonQt does not offer, or that Qt 5.15 does not have.
-NOT_OFFERED = {"QThread", "QVariant", "QMetaObject", "QtMsgType", "ClassInfo", "SignalInstance", "MetaSignal"}
+NOT_OFFERED = {
+    "ClassInfo",
+    "MetaSignal",
+    "QMutex",
+    "QMutexLocker",
+    "QReadWriteLock",
+    "QRecursiveMutex",
+    "QRunnable",
+    "QSemaphore",
+    "QThread",
+    "QThreadPool",
+    "QVariant",
+    "QWaitCondition",
+    "SignalInstance",
+}

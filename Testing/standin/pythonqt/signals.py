@@ -165,4 +165,5 @@ def argument_count(signature: str) -> int:
 def emit(sender: QtCore.QObject, native: type, signature: str, *args: Any) -> None:
     """Emit one overload of a signal."""
     name, inside = meta_signature(native, signature).rstrip(")").split("(", 1)
-    RAW_GETATTRIBUTE(sender, name)[inside].emit(*args)
+    signal = RAW_GETATTRIBUTE(sender, name)
+    (signal[inside] if inside else signal).emit(*args)

@@ -41,7 +41,7 @@ def standin(base: type) -> Callable[[type], type]:
         space["_signal_signatures"] = tuple(own)
         space["_meta_signatures"] = {s: _meta_signature(s) for s in own}
         _methods(name, facts, base, space)
-        space["__init__"] = _constructor(base)
+        space["__init__"] = _constructor(name, base)
         names = {s.split("(")[0] for key in ("signal", "slot", "method") for s in facts.get(key, [])}
         space["_names"] = names | set(facts["properties"]) | set(facts["other_names"]) | set(dir(QtWidgets.QWidget))
         kind = type(base)(name, (base,), space)
@@ -146,11 +146,17 @@ def _set_scene(self: Any, scene: Any) -> None:
         emit(self, "mrmlSceneChanged(vtkMRMLScene*)", scene)
 
 
-def _constructor(base: type) -> Callable:
-    def construct(self: Any, parent: Any = None) -> None:
-        base.__init__(self, parent)
+def _constructor(name: str, base: type) -> Callable:
+    def construct(self: Any, *args: Any, **keywords: Any) -> None:
+        if keywords:
+            made = f"{name}(QWidget parent) -> {name}"
+            raise ValueError(f"Called {made} with keyword arguments, but called slot does not support kwargs.")
+        title = args[0] if args and isinstance(args[0], str) else None
+        base.__init__(self, *(args if title is None else args[1:]))
         self._values = {}
         self._setup()
+        if title is not None:
+            self.text = title
 
     construct.pythonqt = True
     return construct
