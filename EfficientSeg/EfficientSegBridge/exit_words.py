@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from EfficientSegBridge.translation import _
 from EfficientSegLib.protocol import Failed
 
-# Killed by the system for want of memory: the signal as QProcess and as shells tell it, Windows' commit failures, and its
-# access violation, which is how torch ends there when an allocation fails.
+# Killed by the system for want of memory: the signal as QProcess and as shells tell it, Windows' commit failures, and
+# its access violation, which is how torch ends there when an allocation fails.
 OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D, 0xC0000005}
 CRASH_CODES = {6, 11, -6, -11, 134, 139}
 MEMORY_WORDS = ("MemoryError", "not enough memory", "can't allocate memory", "bad_alloc", "out of memory")

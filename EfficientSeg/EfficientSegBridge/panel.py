@@ -10,6 +10,7 @@ import slicer
 
 from EfficientSegBridge import bundles, packages, preflight, theme, words
 from EfficientSegBridge.parameters import Listener, Parameters
+from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.result_section import ResultSection
 from EfficientSegBridge.segment_parts import belongsTo
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
@@ -18,7 +19,6 @@ from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.errors import EfficientSegError
 
 PYTHON_SETTING = "EfficientSeg/Python"
-PREFLIGHT_MS = 300  # changes of a volume within this time are looked at once
 LOG_LINES = 2000
 
 
@@ -38,17 +38,13 @@ class Panel(Listener):
         self._guiTag = None
         self._nodeTag = None
         self._choices: list[bundles.Choice] = []
-        self._findings: list[preflight.Finding] = []
         self._warnings: list[str] = []
         self._paces: dict[tuple, words.Pace] = {}
         self._segmentOnceInstalled = False
         self._probe = probe or TorchProbe(self._onTorch)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
-        self._preflightTimer = qt.QTimer()
-        self._preflightTimer.setSingleShot(True)
-        self._preflightTimer.setInterval(PREFLIGHT_MS)
-        self._preflightTimer.timeout.connect(self._check)
+        self._preflight = PreflightLine(root, ui, self._check)
         theme.setIcons(ui)
         ui.effortSlider.maximum = len(words.EFFORTS) - 1
         ui.logText.setMaximumBlockCount(LOG_LINES)
@@ -65,8 +61,6 @@ class Panel(Listener):
         ui.bundleSelector.connect("activated(int)", self._onBundle)
         ui.effortSlider.connect("valueChanged(int)", self._onEffort)
         ui.pythonPathEdit.connect("currentPathChanged(QString)", self._onPython)
-        ui.preflightLabel.connect("linkActivated(QString)", self._onLink)
-        ui.preflightDetails.connect("linkActivated(QString)", self._onLink)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
 
     def setParameterNode(self, node) -> None:
@@ -76,7 +70,7 @@ class Panel(Listener):
             self._node.RemoveObserver(self._nodeTag)
         self._node = node
         if node is None:
-            self._preflightTimer.stop()
+            self._preflight.stop()
             return
         self._guiTag = node.connectGui(self._root)
         self._nodeTag = node.AddObserver("ModifiedEvent", self._onParameters)
@@ -173,7 +167,7 @@ class Panel(Listener):
         self._showEffort()
         self._result.setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
-        self._preflightTimer.start()
+        self._preflight.soon()
 
     def _keepSegmentationFitting(self) -> None:
         """A result belongs to one volume: with another one chosen, the next result goes into a new segmentation."""
@@ -216,9 +210,7 @@ class Panel(Listener):
                 self.onSegment()
 
     def _onLink(self, link: str) -> None:
-        if link == "more":
-            self._ui.preflightDetails.setVisible(not self._ui.preflightDetails.isVisible())
-        elif link == "log":
+        if link == "log":
             self._ui.advancedButton.collapsed = False
             self._ui.logButton.collapsed = False
 
@@ -234,7 +226,7 @@ class Panel(Listener):
         for index, choice in enumerate(self._choices):
             selector.addItem(choice.title if choice.bundle else _("{name} (unusable)").format(name=choice.title))
             tip = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
-            selector.setItemData(index, tip, qt.Qt.ToolTipRole)
+            selector.setItemData(index, tip, qt.Qt.ItemDataRole.ToolTipRole)
         self._showChoice()
 
     def _choice(self) -> bundles.Choice | None:
@@ -271,15 +263,15 @@ class Panel(Listener):
         if self._node is None:
             return
         choice = self._choice()
-        self._findings = preflight.check(
-            self._node.volume,
-            choice.bundle if choice else None,
-            self._probe.state,
-            self._node.device,
-            choice.trouble if choice else "",
+        self._preflight.show(
+            preflight.check(
+                self._node.volume,
+                choice.bundle if choice else None,
+                self._probe.state,
+                self._node.device,
+                choice.trouble if choice else "",
+            )
         )
-        self._ui.preflightLabel.text = theme.line(preflight.summary(self._findings), self._root, more=True)
-        self._ui.preflightDetails.text = "<br>".join(theme.line(finding, self._root) for finding in self._findings)
         self._showState()
 
     def _showState(self) -> None:

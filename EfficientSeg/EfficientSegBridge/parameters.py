@@ -25,7 +25,7 @@ class Parameters:
         name = self.strategy or self.bundle.strategy.name
         return Request(
             input=str(folder / "input.nrrd"),
-            output_dir=str(folder / "output"),
+            output_dir=str(folder),
             bundle=self.bundle.folder,
             strategy=self.strategy,
             options={"top_k": self.patches} if name == "nmsw" else {},
@@ -34,6 +34,7 @@ class Parameters:
             save_segmentation=False,
             cancel_file=str(folder / "cancel"),
             parent_pid=int(qt.QCoreApplication.applicationPid()),
+            temporary=True,  # should the application be killed, the worker removes the folder
         )
 
 

@@ -1,5 +1,6 @@
 """What stands in the way of a run, said before it starts: one line and one cure each. Never blocks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,7 +45,7 @@ def check(volumeNode, bundle: Bundle | None, torch: TorchState, device: str, bun
     return sorted(found, key=lambda finding: ORDER.index(finding.level))
 
 
-def summary(findings: list[Finding]) -> Finding:
+def summary(findings: Sequence[Finding]) -> Finding:
     """The one line of the panel: the worst finding, or what the volume is."""
     worst = findings[0]
     if worst.level == "ok":

@@ -84,7 +84,6 @@ class SegmentationRun:
         nodes.checkVolume(self.volumeNode)
         try:
             self._folder = run_folder.make()
-            (self._folder / "output").mkdir()
             nodes.writeVolume(self.volumeNode, self._folder / "input.nrrd")
         except OSError as error:
             self._leave()
@@ -199,7 +198,7 @@ class SegmentationRun:
             self.segments.keep()
             self.text = _("Stopped. What was done is kept.")
             self._end("stopped")
-        elif self._stopping:
+        elif self._stopping or failed.cancelled:
             self._fail(Failed(_("Stopped before there was a result."), "", ""), "stopped")
         elif failed.what == f"top_k is {self.parameters.patches}." and self.parameters.patches:
             # The slider means "at most so many"; a small volume has fewer patches, so all of them are wanted.

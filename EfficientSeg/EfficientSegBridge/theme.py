@@ -28,7 +28,7 @@ def setIcons(ui) -> None:
 
 def mark(level: str, widget) -> str:
     """The sign of a level in its colour, as rich text."""
-    isDark = widget.palette.color(qt.QPalette.Window).lightness() < 128
+    isDark = widget.palette.color(qt.QPalette.ColorRole.Window).lightness() < 128
     color = (DARK if isDark else LIGHT).get(level, "")
     sign = SIGNS[level]
     return f'<b style="color:{color}">{sign}</b>' if color else sign

@@ -115,11 +115,11 @@ class TorchProbe:
         if process is not self._process:
             return
         output = process.readAllStandardOutput().data().decode("utf-8", errors="replace")
-        crashed = int(process.exitStatus()) == int(qt.QProcess.CrashExit)
+        crashed = int(process.exitStatus()) == int(qt.QProcess.ExitStatus.CrashExit)
         self._tell(read(output, process.exitCode(), crashed))
 
     def _failed(self, process, command: Command) -> None:
-        if process is self._process and int(process.error()) == int(qt.QProcess.FailedToStart):
+        if process is self._process and int(process.error()) == int(qt.QProcess.ProcessError.FailedToStart):
             self._tell(TorchState("broken", reason=_("{program} does not start").format(program=command.program)))
 
     def _tell(self, state: TorchState) -> None:

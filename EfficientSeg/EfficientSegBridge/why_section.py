@@ -17,7 +17,7 @@ class WhySection:
         self._run = None
         self._shown: dict[int, float] = {}
         ui.chartButton.connect("clicked()", self._onChart)
-        ui.weightsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeToContents)
+        ui.weightsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeMode.ResizeToContents)
 
     def setRun(self, run) -> None:
         self._run = run
@@ -47,7 +47,7 @@ class WhySection:
         for row, label in enumerate(labels):
             item = qt.QTableWidgetItem(label.name)
             item.setToolTip(words.trust(label, weights[label.value]))
-            item.setFlags(qt.Qt.ItemIsEnabled)
+            item.setFlags(qt.Qt.ItemFlag.ItemIsEnabled)
             table.setItem(row, 0, item)
             table.setCellWidget(row, 1, self._bar(weights[label.value], words.trust(label, weights[label.value])))
             table.setRowHeight(row, ROW_HEIGHT)

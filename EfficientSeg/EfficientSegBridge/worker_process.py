@@ -186,7 +186,7 @@ class WorkerProcess:
             self._pass(failure)
 
     def _failedToStart(self, process) -> None:
-        if process is self._process and int(process.error()) == int(qt.QProcess.FailedToStart):
+        if process is self._process and int(process.error()) == int(qt.QProcess.ProcessError.FailedToStart):
             failure = exit_words.notStarted(self._command.program, process.errorString())
             self._process = None
             self._forget()
@@ -216,7 +216,7 @@ class WorkerProcess:
         return int(self._process.processId())
 
     def _crashed(self, process) -> bool:
-        return int(process.exitStatus()) == int(qt.QProcess.CrashExit)
+        return int(process.exitStatus()) == int(qt.QProcess.ExitStatus.CrashExit)
 
     def _forget(self) -> None:
         self._pids.clear()

@@ -1,6 +1,5 @@
 """What several test files need: volumes that lie in every way, bundles without weights, a worker that is played."""
 
-
 import os
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
+
 from EfficientSegBridge.interpreter import Command
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Preprocess, Weights
@@ -148,5 +148,3 @@ def python() -> str:
     from EfficientSegBridge.interpreter import slicerPython
 
     return slicerPython() or sys.executable
-
-

@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 import vtk
 from bench import GEOMETRIES, SHAPE, makeVolume, rotation
+
 from EfficientSegBridge import nodes
 from EfficientSegLib import volume as volume_file
 from EfficientSegLib.errors import VolumeError
@@ -78,7 +79,12 @@ class TestWriteVolume(unittest.TestCase):
         labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
         slicer.util.updateVolumeFromArray(labels, np.ones((4, 4, 4), np.uint8))
         empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
-        for node, said in ((colour, "3 values in each voxel"), (labels, "label map"), (empty, "no voxels"), (None, "No volume")):
+        for node, said in (
+            (colour, "3 values in each voxel"),
+            (labels, "label map"),
+            (empty, "no voxels"),
+            (None, "No volume"),
+        ):
             with self.subTest(said), self.assertRaisesRegex(VolumeError, said):
                 nodes.checkVolume(node)
 

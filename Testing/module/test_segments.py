@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 import vtk
 from bench import GEOMETRIES, SHAPE, labelsOf, makeBundle, makeVolume, rotation, segmentNames
+
 from EfficientSegBridge import nodes
 from EfficientSegBridge.segment_parts import BINARY_LABELMAP, CLOSED_SURFACE, asArray
 from EfficientSegBridge.segments import LiveSegmentation
@@ -35,7 +36,7 @@ def bendingTransform():
     for index, corner in enumerate(np.ndindex(2, 2, 2)):
         point = np.array(corner) * 40.0 - 20
         before.InsertNextPoint(*point)
-        after.InsertNextPoint(*(point + [index % 3, 2 - index % 2, index / 3]))
+        after.InsertNextPoint(*(point + np.array((index % 3, 2 - index % 2, index / 3))))
     spline.SetSourceLandmarks(before)
     spline.SetTargetLandmarks(after)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")

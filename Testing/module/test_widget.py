@@ -1,4 +1,4 @@
-"""The panel as a user meets it: click Segment and see nodes, click Stop and keep what is done, fail and lose nothing."""
+"""The panel as a user meets it: click Segment and see nodes, click Stop and keep the work, fail and lose nothing."""
 
 import sys
 import unittest
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import GEOMETRIES, SHAPE, labelsOf, makeBundle, makeVolume, playing, segmentNames, waitUntil
+from bench import GEOMETRIES, labelsOf, makeBundle, makeVolume, playing, segmentNames, waitUntil
+
 from EfficientSegBridge import bundles, run_folder, words
 from EfficientSegBridge.torch_probe import TorchState
 from EfficientSegBridge.worker_process import WorkerProcess
@@ -31,10 +32,9 @@ def play(request):
 QUICK = PLAY.replace("END", "finished(request, labels)")
 WAITING = PLAY.replace(
     "END",
-    "\n    while not stopped(request):\n        time.sleep(0.02)\n    finished(request, labels, complete=False, read=1)",
+    "while not stopped(request):\n        time.sleep(0.02)\n    finished(request, labels, complete=False, read=1)",
 )
 CRASHING = PLAY.replace("END", "time.sleep(0.3); os.abort()")
-
 
 
 def moduleWidget():
@@ -60,7 +60,10 @@ class WidgetCase(unittest.TestCase):
         self.panel._probe.stop()
         self.panel._probe.state = TorchState("ok", "2.9")
         self.logic.stop()
-        self.makeWorker, self.logic._makeWorker = self.logic._makeWorker, lambda python: WorkerProcess(playing(self.play))
+        self.makeWorker, self.logic._makeWorker = (
+            self.logic._makeWorker,
+            lambda python: WorkerProcess(playing(self.play)),
+        )
         self.volume = makeVolume(GEOMETRIES["oblique"])
         self.panel.setParameterNode(self.logic.getParameterNode())
         self.node = self.panel._node
@@ -111,11 +114,13 @@ class TestSegment(WidgetCase):
 
     def test_asking_for_more_patches_than_there_are_reads_all(self) -> None:
         refusing = (
-            'if k is not None:\n'
+            "if k is not None:\n"
             '        say("Failed", what=f"top_k is {k}.", why="This volume has 7 candidate patches.", mend="")\n'
             "        return"
         )
-        self.play = QUICK.replace('k = request["options"].get("top_k")', 'k = request["options"]["top_k"]\n    ' + refusing)
+        self.play = QUICK.replace(
+            'k = request["options"].get("top_k")', 'k = request["options"]["top_k"]\n    ' + refusing
+        )
         self.segment()
         self.assertEqual(self.waitForEnd().state, "done")
 
@@ -152,7 +157,8 @@ class TestSegment(WidgetCase):
         self.assertEqual(overlay.boxesNode.GetPolyData().GetNumberOfCells(), 12)
         self.assertEqual(self.ui.weightsTable.rowCount, 3)
         self.assertEqual(
-            self.ui.weightsLabel.text, "Liver: trusts the detail patches (0.83); Left kidney: trusts the overview (0.20)."
+            self.ui.weightsLabel.text,
+            "Liver: trusts the detail patches (0.83); Left kidney: trusts the overview (0.20).",
         )
         self.assertIn("2 of 7 patches", self.ui.patchesLabel.text)
         self.ui.showBoxesCheckBox.checked = False
@@ -208,7 +214,9 @@ class TestStopAndFail(WidgetCase):
         self.assertEarlierStands()
 
     def test_a_failure_says_what_why_and_mend(self) -> None:
-        self.play = 'def play(request):\n    say("Failed", what="It is an MR.", why="Trained on CT.", mend="Choose a CT.")'
+        self.play = (
+            'def play(request):\n    say("Failed", what="It is an MR.", why="Trained on CT.", mend="Choose a CT.")'
+        )
         self.segment()
         self.assertEqual(self.waitForEnd().state, "failed")
         self.assertIn("It is an MR. Trained on CT. Choose a CT.", self.ui.statusLabel.text)
@@ -239,7 +247,7 @@ class TestStopAndFail(WidgetCase):
         slicer.mrmlScene.RemoveNode(self.volume)
         self.assertFalse(self.logic.running)
         self.assertEqual(segmentNames(self.earlier), ["Liver", "Left kidney"])
-        self.assertIsNone(self.logic.worker and self.logic.worker.running or None)
+        self.assertIsNone((self.logic.worker and self.logic.worker.running) or None)
         self.assertEqual(self.leftOvers(), [])
 
     def test_closing_the_scene_ends_the_run(self) -> None:

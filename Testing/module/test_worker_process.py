@@ -9,6 +9,7 @@ from pathlib import Path
 
 import slicer
 from bench import played, playing, waitUntil
+
 from EfficientSegBridge import exit_words, process_tree
 from EfficientSegBridge.interpreter import Command
 from EfficientSegBridge.line_assembler import LineAssembler
@@ -80,7 +81,7 @@ class TestTalk(WorkerCase):
             playing(
                 "def play(request):\n"
                 "    sys.stdout.buffer.write(b'\\xff\\xfe broken \\x80 bytes\\n@EfficientSeg {not json\\n')\n"
-                "    sys.stdout.buffer.write(b'@EfficientSeg {\"event\": \"FromTheFuture\"}\\n')\n"
+                '    sys.stdout.buffer.write(b\'@EfficientSeg {"event": "FromTheFuture"}\\n\')\n'
                 "    sys.stdout.buffer.flush()\n"
                 "    sys.stderr.write('Wärning of a library\\n')\n"
                 "    sys.stderr.flush()\n"
@@ -100,7 +101,9 @@ class TestTalk(WorkerCase):
             if isinstance(event, Started):
                 raise ValueError("a listener's mistake")
 
-        self.worker = WorkerProcess(playing("def play(request):\n    finished(request, np.zeros((2, 2, 2), np.uint8))\n"))
+        self.worker = WorkerProcess(
+            playing("def play(request):\n    finished(request, np.zeros((2, 2, 2), np.uint8))\n")
+        )
         with self.assertLogs(level="ERROR"):
             self.worker.start(self.request(), listen)
             self.assertIsInstance(self.waitForEnd(), Finished)
@@ -210,8 +213,11 @@ class TestCancel(WorkerCase):
     def test_grandchildren_are_found(self) -> None:
         import subprocess
 
-        script = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\ntime.sleep(60)"
-        root = subprocess.Popen([sys.executable, "-c", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {script!r}])"])
+        sleep = "import time; time.sleep(60)"
+        script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {sleep!r}])"
+        root = subprocess.Popen(
+            [sys.executable, "-c", f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {script!r}])"]
+        )
         try:
             self.assertTrue(waitUntil(lambda: len(process_tree.descendants(root.pid)) == 2, 10))
             family = process_tree.descendants(root.pid)
@@ -226,7 +232,9 @@ class TestWords(unittest.TestCase):
     def test_the_systems_codes_for_memory(self) -> None:
         for code in (137, -9, 0xC0000017, -1073741801, 0xC0000005, -1073741819):
             self.assertRegex(exit_words.ended(code, False, []).what, "memory")
-        self.assertRegex(exit_words.ended(1, False, ["RuntimeError: DefaultCPUAllocator: not enough memory"]).what, "memory")
+        self.assertRegex(
+            exit_words.ended(1, False, ["RuntimeError: DefaultCPUAllocator: not enough memory"]).what, "memory"
+        )
 
     def test_a_segmentation_fault_is_a_crash(self) -> None:
         for code in (139, -11, 134):

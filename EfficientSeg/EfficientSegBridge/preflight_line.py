@@ -1,0 +1,43 @@
+"""The line below the volume: the worst finding, and the whole list behind a link."""
+
+from collections.abc import Callable, Sequence
+
+import qt
+
+from EfficientSegBridge import theme
+from EfficientSegBridge.preflight import Finding, summary
+
+WAIT_MS = 300  # changes within this time are looked at once
+
+
+class PreflightLine:
+    """Shows findings, and asks for new ones soon after something has changed.
+
+    Args:
+        root: the panel's widget, for its palette.
+        ui: its children by name.
+        check: looks again and calls `show`.
+    """
+
+    def __init__(self, root, ui, check: Callable[[], None]) -> None:
+        self._root, self._ui = root, ui
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WAIT_MS)
+        self._timer.timeout.connect(check)
+        ui.preflightLabel.connect("linkActivated(QString)", self._onLink)
+
+    def soon(self) -> None:
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """The worst is said in the line, all of them in the list."""
+        self._ui.preflightLabel.text = theme.line(summary(findings), self._root, more=True)
+        self._ui.preflightDetails.text = "<br>".join(theme.line(finding, self._root) for finding in findings)
+
+    def _onLink(self, link: str) -> None:
+        if link == "more":
+            self._ui.preflightDetails.setVisible(not self._ui.preflightDetails.isVisible())
