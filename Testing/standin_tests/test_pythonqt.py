@@ -190,3 +190,18 @@ def test_a_panel_that_slicer_would_not_understand_is_refused(tmp_path, change, w
 def test_plain_tool_tips_of_a_panel_become_paragraphs(tmp_path):
     root = panel(tmp_path, more='<property name="toolTip"><string>Pick one</string></property>')
     assert root.findChild("qMRMLNodeComboBox", "part").toolTip == "<p>Pick one</p>"
+
+
+def test_enum_properties_of_stand_ins_are_read_from_a_panel(tmp_path):
+    more = '<property name="selectionMode"><enum>QAbstractItemView::NoSelection</enum></property>'
+    root = panel(tmp_path, kind="qMRMLSegmentsTableView", more=more)
+    assert root.findChild("qMRMLSegmentsTableView", "part").selectionMode == 0
+
+
+def test_signals_that_came_with_qt6_are_not_there():
+    assert value("R = hasattr(qt.QCheckBox(), 'checkStateChanged')") == "False"
+
+
+def test_python_subclasses_may_take_keywords():
+    lines = ["class C(qt.QWidget):", "  def __init__(self, parent=None, size=1):", "    super().__init__(parent)"]
+    assert value("\n".join([*lines, "    self.size_ = size", "R = C(size=4).size_"])) == "4"

@@ -269,3 +269,23 @@ def test_a_path_is_told_with_its_validity(app, tmp_path):
     line.currentPath = str(tmp_path)
     line.currentPath = str(tmp_path / "missing")
     assert paths == [str(tmp_path), str(tmp_path / "missing")] and valid == [True, False]
+
+
+def test_a_forgotten_widget_is_let_go(app):
+    import gc
+    import weakref
+
+    import slicer
+
+    box = widgets()["qMRMLNodeComboBox"]()
+    box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    box.setMRMLScene(slicer.mrmlScene)
+    gone = weakref.ref(box)
+    del box
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_slot_refuses_a_wrong_number_of_arguments(app):
+    with pytest.raises(ValueError, match="wrong number of arguments"):
+        widgets()["qMRMLNodeComboBox"]().setCurrentNode()

@@ -196,6 +196,13 @@ def _is_argument_error(error: Exception) -> bool:
     return error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
+def takes(function: typing.Callable, count: int) -> bool:
+    """Whether a Python function can be called with this number of arguments."""
+    code = function.__code__
+    least = code.co_argcount - len(function.__defaults__ or ())
+    return bool(code.co_flags & inspect.CO_VARARGS and count >= least) or least <= count <= code.co_argcount
+
+
 def wrong_arguments(forms: list[Overload], name: str, args: tuple) -> str:
     """PythonQt's sentence for arguments that fit nowhere."""
     if len(forms) > 1:

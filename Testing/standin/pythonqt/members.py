@@ -52,6 +52,8 @@ class Slot:
         if not shiboken6.isValid(owner):
             raise ValueError(f"Trying to call '{self.__name__}' on a destroyed {native.__name__} object")
         if type(self._function) is types.FunctionType:
+            if not conversion.takes(self._function, len(args) + 1):
+                raise ValueError(f"Called {self.__name__} with wrong number of arguments: {args}")
             return conversion.to_python(self._function(owner, *args))
         if self.__name__ == "setToolTip" and len(args) == 1 and issubclass(native, QtWidgets.QWidget):
             args = (word_wrapped(conversion.to_text(args[0])),)
@@ -144,7 +146,7 @@ def member(native: type, name: str) -> Member:
             return Member("property", QtCore.QMetaObject.property(native.staticMetaObject, index))
         if name in signals.names(native) and type(raw) in (type(None), QtCore.Signal):
             return Member("signal")
-    if raw is None:
+    if raw is None or type(raw) is QtCore.Signal:  # a signal that Qt 5 does not have
         return Member("nothing")
     if stand_in is not None and isinstance(raw, types.FunctionType) and hasattr(stand_in.__base__, name):
         return Member("override")
@@ -168,8 +170,9 @@ def read(self: Any, name: str) -> Any:
         return RAW_READ(self, name)
     native = native_class(kind)
     what, data = member(native, name)
-    if what in ("nothing", "raw") and name in RAW_READ(self, "__dict__"):
-        return RAW_READ(self, name)
+    own = RAW_READ(self, "__dict__") if what in ("nothing", "raw") else ()
+    if name in own and type(own[name]) is not SIGNAL_INSTANCE:
+        return own[name]
     if what == "slot":
         return Slot(data, self, name)
     if what == "value":

@@ -40,6 +40,9 @@ OLD_SIGNALS = {
     "QProcess": {"error(QProcess::ProcessError)": "errorOccurred(QProcess::ProcessError)"},
 }
 
+# Signals that Qt 6 added.
+NEW_SIGNALS = {"QCheckBox": {"checkStateChanged(Qt::CheckState)"}}
+
 # `signal.connect(f)` takes the overload declared first; Qt 5 declares the one-argument finished first.
 FIRST_OVERLOAD = {("QProcess", "finished"): "finished(int)"}
 

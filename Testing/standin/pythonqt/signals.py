@@ -3,6 +3,7 @@
 import inspect
 import sys
 import types
+import weakref
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -42,6 +43,7 @@ def signatures(native: type) -> tuple[str, ...]:
         found = [s for s in found if s.split("(")[0] not in {t.split("(")[0] for t in stand_in}] + list(stand_in)
     for base in native.__mro__:
         found += qt5.OLD_SIGNALS.get(base.__name__, {})
+        found = [s for s in found if s not in qt5.NEW_SIGNALS.get(base.__name__, ())]
     return tuple(found)
 
 
@@ -86,16 +88,30 @@ def connect(sender: QtCore.QObject, native: type, signature: Any, function: Call
     if not callable(function):
         return False
     taken = arguments_taken(function)
+    held = _held(function)
 
     def deliver(*args: Any) -> None:
         try:
-            function(*[to_python(arg) for arg in args[:taken]])
+            held()(*[to_python(arg) for arg in args[:taken]])
         except Exception:
             sys.excepthook(*sys.exc_info())
 
     connection = RAW_CONNECT(sender, "2" + meta_signature(native, wanted), deliver)
-    _connections(sender).append((wanted, function, connection))
+    _connections(sender).append((wanted, held, connection))
     return bool(connection)
+
+
+def _held(function: Callable) -> Callable[[], Callable]:
+    """A callable, kept alive; but a stand-in's own method only as long as the stand-in lives, as in C++."""
+    owner = getattr(function, "__self__", None)
+    if not hasattr(type(owner), "_signal_signatures"):
+        return lambda: function
+    kept, name = weakref.ref(owner), function.__name__
+    return lambda: getattr(kept(), name, _nothing)
+
+
+def _nothing(*_: Any) -> None:
+    """What is left of a slot whose owner is gone."""
 
 
 def connect_to_slot(sender: QtCore.QObject, native: type, signature: Any, receiver: QtCore.QObject, slot: Any) -> bool:
@@ -113,7 +129,7 @@ def disconnect(sender: QtCore.QObject, signature: Any, function: Callable | None
     """Undo connections of one overload; False when there was none."""
     wanted = normalised(signature)
     known = _connections(sender)
-    gone = [entry for entry in known if entry[0] == wanted and function in (None, entry[1])]
+    gone = [entry for entry in known if entry[0] == wanted and (function is None or function == entry[1]())]
     for entry in gone:
         RAW_DISCONNECT(entry[2])
         known.remove(entry)

@@ -38,6 +38,7 @@ def load_text(loader: UiLoader, text: bytes, parent: Any) -> Any:
     """Check the XML, let Qt build it without its connections, then connect by signature."""
     root = ElementTree.fromstring(text)
     _refuse_unknown(root)
+    _number_enums(root)
     connections = root.find("connections")
     wanted = (
         []
@@ -68,6 +69,32 @@ def load_text(loader: UiLoader, text: bytes, parent: Any) -> Any:
                 f"The .ui file connects {sender}.{signal} with {receiver}.{slot}; there is no such pair."
             )
     return widget
+
+
+def _number_enums(root: ElementTree.Element) -> None:
+    """Stand-ins keep their enum properties as numbers: write Qt's names in the file as numbers."""
+    for widget in root.iter("widget"):
+        if widget.get("class") not in members.STAND_INS:
+            continue
+        for kind in ("enum", "set"):
+            for item in widget.findall(f"property/{kind}"):
+                value = _enum_value(item.text or "")
+                if value is not None:
+                    item.tag, item.text = "number", str(value)
+
+
+def _enum_value(text: str) -> int | None:
+    """`QAbstractItemView::NoSelection`, or several joined by |, as a number; None for names that Qt does not have."""
+    total = 0
+    for name in text.split("|"):
+        first, *rest = name.split("::")
+        found = getattr(QtWidgets, first, None) or getattr(QtCore, first, None)
+        for part in rest:
+            found = getattr(found, part, None)
+        if found is None or not rest:
+            return None
+        total |= int(found)
+    return total
 
 
 def _refuse_unknown(root: ElementTree.Element) -> None:

@@ -7,6 +7,7 @@ stand-in has no behaviour for them. Names outside the facts are refused by the a
 
 import ast
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,10 +169,10 @@ def emit(widget: Any, signature: str, *args: Any) -> None:
 
 
 class Watch:
-    """Observers on VTK objects, which fall silent with the widget they serve."""
+    """Observers on VTK objects, which neither keep alive nor outlive the widget they serve."""
 
-    def __init__(self, widget: Any, react: Callable[[], None]) -> None:
-        self._widget, self._react = widget, react
+    def __init__(self, widget: Any, react: str) -> None:
+        self._widget, self._react = weakref.ref(widget), react
         self._tags: list[tuple[Any, int]] = []
 
     def observe(self, thing: Any, *events: Any) -> None:
@@ -185,7 +186,8 @@ class Watch:
         self._tags = []
 
     def _called(self, caller: Any, event: str) -> None:
-        if self._widget:
-            self._react()
+        widget = self._widget()
+        if widget:  # false once the C++ side is gone
+            getattr(widget, self._react)()
         else:
             self.clear()

@@ -6,6 +6,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .base import emit, standin
 
+NO_LIMIT = 16777215  # QWIDGETSIZE_MAX
+
 
 @standin(QtWidgets.QAbstractButton)
 class ctkCollapsibleButton:
@@ -47,6 +49,7 @@ class ctkCollapsibleButton:
                 if child.isWidgetType() and not child.isHidden():
                     self._hidden.append(child)
                     child.setVisible(False)
+        self.maximumHeight = NO_LIMIT if self.checked else self._header()
         self.updateGeometry()
         self.update()
 
@@ -92,7 +95,10 @@ class ctkDoubleSpinBox:
         self._spin = QtWidgets.QDoubleSpinBox(self)
         _fill(self, self._spin)
         self._spin.valueChanged.connect(self._changed)
-        self._spin.editingFinished.connect(lambda: emit(self, "editingFinished()"))
+        self._spin.editingFinished.connect(self._finished)
+
+    def _finished(self) -> None:
+        emit(self, "editingFinished()")
 
     def _changed(self, value: float) -> None:
         emit(self, "valueChanged(double)", value)
@@ -222,7 +228,7 @@ class ctkComboBox:
     """A combo box with a text for the state without a choice."""
 
     def _setup(self) -> None:
-        self.currentIndexChanged.connect(lambda index: self.update())
+        pass
 
     def _get_currentUserDataAsString(self) -> str:
         return "" if self.currentData is None else str(self.currentData)

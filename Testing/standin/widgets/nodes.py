@@ -29,7 +29,7 @@ class qMRMLNodeComboBox:
         self._current = None
         self._attributes = {}
         self._labels = {}
-        self._watch = Watch(self, self._refresh)
+        self._watch = Watch(self, "_refresh")
         self._listed = []
         self._combo.activated.connect(self._activated)
         self._refresh()

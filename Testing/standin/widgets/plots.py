@@ -43,7 +43,7 @@ class qMRMLPlotView:
 
     def _setup(self) -> None:
         self._view = None
-        self._watch = Watch(self, self._changed)
+        self._watch = Watch(self, "_changed")
         self.setMinimumSize(120, 90)
 
     def setMRMLPlotViewNode(self, node: Any) -> None:

@@ -44,7 +44,7 @@ class qMRMLSegmentsTableView:
         self._node = None
         self._filling = False
         self._hidden = ()
-        self._watch = Watch(self, self._refill)
+        self._watch = Watch(self, "_refill")
         self._table = QtWidgets.QTableWidget(0, 5, self)
         self._table.setHorizontalHeaderLabels(["", "", "Opacity", "Name", "Status"])
         self._table.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
@@ -193,11 +193,14 @@ class qMRMLTableView:
     def _setup(self) -> None:
         self._node = None
         self._filling = False
-        self._watch = Watch(self, self._refill)
+        self._watch = Watch(self, "_refill")
         self._model = QtGui.QStandardItemModel(self)
         self._model.itemChanged.connect(self._edited)
         self.setModel(self._model)
-        self.selectionModel().selectionChanged.connect(lambda *_: emit(self, "selectionChanged()"))
+        self.selectionModel().selectionChanged.connect(self._selected)
+
+    def _selected(self) -> None:
+        emit(self, "selectionChanged()")
 
     def mrmlTableNode(self) -> Any:
         return self._node
