@@ -63,8 +63,16 @@ def test_read_only_properties_say_so():
 
 
 def test_a_property_refuses_what_it_cannot_hold():
-    words = ["AttributeError", "Property 'enabled' of type 'bool' does not accept an object of type str ('x')"]
-    assert refusal("qt.QWidget().enabled = 'x'") == words
+    words = ["AttributeError", "Property 'maximum' of type 'int' does not accept an object of type str ('x')"]
+    assert refusal("qt.QSpinBox().maximum = 'x'") == words
+
+
+def test_numbers_are_rounded_down_and_anything_has_a_truth():
+    assert value("s = qt.QSpinBox(); s.minimum = -9; s.setValue(-3.7); R = s.value") == "-4"
+    assert (
+        value("w = qt.QWidget(); w.setEnabled([]); a = w.enabled; w.enabled = 'x'; R = (a, w.enabled)")
+        == "(False, True)"
+    )
 
 
 def test_slots_and_signals_are_not_overwritten():
@@ -205,3 +213,11 @@ def test_signals_that_came_with_qt6_are_not_there():
 def test_python_subclasses_may_take_keywords():
     lines = ["class C(qt.QWidget):", "  def __init__(self, parent=None, size=1):", "    super().__init__(parent)"]
     assert value("\n".join([*lines, "    self.size_ = size", "R = C(size=4).size_"])) == "4"
+
+
+def test_values_describe_themselves_as_in_pythonqt():
+    assert value("R = (str(qt.QSize(3, 4)), str(qt.QDate(2020, 1, 2)), str(qt.QPixmap(4, 5)))") == (
+        "('3, 4', '2020-01-02', 'Pixmap 4, 5')"
+    )
+    assert value("R = qt.QRect(1, 2, 3, 4)") == "QRect (1, 2, 3, 4,)"
+    assert value("R = qt.QSizePolicy()") == "QSizePolicy (C++ object)"

@@ -6,6 +6,7 @@ to another). PySide stands in for the strict round; the lenient one is written h
 
 import enum
 import inspect
+import math
 import operator
 import types
 import typing
@@ -138,9 +139,9 @@ def convert(parameter: Parameter, value: typing.Any, strict: bool) -> typing.Any
     if first is str:
         return to_text(value)
     if first is bool:
-        return int(to_number(value)) != 0
+        return bool(value)
     if first is int:
-        return int(to_number(value))
+        return math.floor(to_number(value))
     if first is float:
         return float(to_number(value))
     if isinstance(first, type) and issubclass(first, enum.Enum):
@@ -148,10 +149,10 @@ def convert(parameter: Parameter, value: typing.Any, strict: bool) -> typing.Any
     return value
 
 
-def _none_or_refused(kind: typing.Any) -> None:
-    if kind in (int, float, bool):
+def _none_or_refused(kind: typing.Any) -> bool | None:
+    if kind in (int, float):
         raise Refused
-    return None
+    return False if kind is bool else None
 
 
 def call(function: typing.Any, bound: tuple, args: tuple, name: str, described_by: typing.Any = None) -> typing.Any:
@@ -168,7 +169,8 @@ def call(function: typing.Any, bound: tuple, args: tuple, name: str, described_b
         ValueError: no overload takes these arguments; the words are PythonQt's.
     """
     args = tuple(plain(arg) for arg in args)
-    if None not in [arg if arg is None else 0 for arg in args]:
+    # None and floats: PySide takes them where PythonQt converts them in ways of its own.
+    if not any(arg is None or type(arg) is float for arg in args):
         try:
             return function(*bound, *args)
         except (TypeError, OverflowError) as error:
@@ -234,9 +236,9 @@ def property_value(type_name: str, value: typing.Any) -> typing.Any:
     if type_name == "QString":
         return to_text(value)
     if type_name == "bool":
-        return int(to_number(value)) != 0
+        return bool(value)
     if type_name in ("int", "uint", "qlonglong", "qulonglong"):
-        return int(to_number(value))
+        return math.floor(to_number(value))
     if type_name in ("double", "float"):
         return float(to_number(value))
     if type_name == "QStringList":

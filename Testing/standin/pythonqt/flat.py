@@ -1,12 +1,10 @@
 """The flat modules `qt` and `ctk` that Slicer's Python code imports."""
 
-import enum
 from types import ModuleType
-from typing import Any
 
 from PySide6 import QtCore
 
-from . import members, patch, qt5, signals
+from . import patch, qt5, signals
 from .ui import UiLoader
 
 
@@ -21,8 +19,7 @@ def qt_module() -> ModuleType:
     module.QUiLoader = UiLoader
     module.QSignalBlocker = QtCore.QSignalBlocker
     module.QStandardPaths = QtCore.QStandardPaths
-    for holder in (QtCore.Qt,):
-        _plain_enums(holder)
+    patch.plain_enums(QtCore.Qt)
     return module
 
 
@@ -35,13 +32,3 @@ def ctk_module() -> ModuleType:
         if name.startswith("ctk"):
             setattr(module, name, kind)
     return module
-
-
-def _plain_enums(holder: Any) -> None:
-    for value in vars(holder).values():
-        if isinstance(value, type) and issubclass(value, enum.Enum) and issubclass(value, int):
-            value.__repr__ = int.__repr__
-            value.__str__ = int.__repr__
-
-
-__all__ = ["ctk_module", "members", "qt_module"]

@@ -78,6 +78,9 @@ def _unwrapped(function: Any) -> Any:
     return function._function if type(function) is StaticSlot else function
 
 
+Slot.__name__ = "builtin_qt_slot"
+
+
 class StaticSlot:
     """A static function of a class, called by PythonQt's rules."""
 
@@ -277,31 +280,39 @@ def word_wrapped(text: str) -> str:
 
 def described(self: Any) -> str:
     """PythonQt's repr of an object."""
-    name = type(self).__name__
-    address = hex(id(self))
-    if isinstance_of(self, QtCore.QObject):
-        shown = native_class(type(self)).__name__
-        return f"{name} ({shown} at: {address})" if shiboken6.isValid(self) else f"{name} ({shown} at: (nil))"
+    name, native, address = type(self).__name__, native_class(type(self)), hex(id(self))
+    if issubclass(native, QtCore.QObject):
+        return f"{name} ({native.__name__} at: {address if shiboken6.isValid(self) else '(nil)'})"
     inside = _contents(self)
-    return f"{name} ({inside}, at: {address})" if inside is not None else f"{name} (C++ object at: {address})"
+    return f"{name} ({inside}, at: {address})" if inside else f"{name} (C++ object at: {address})"
 
 
-def _contents(value: Any) -> str | None:
+def as_text(self: Any) -> str:
+    """PythonQt's str of an object: the bare contents of a value."""
+    name, address = type(self).__name__, hex(id(self))
+    if issubclass(type(self), QtCore.QObject):
+        return f"{name} (QObject {address})"
+    return _contents(self) or f"{name} (C++ Object {address})"
+
+
+def _contents(value: Any) -> str:
+    """What PythonQt tells about a value; empty where it tells nothing."""
     kind = type(value)
     if issubclass(kind, (QtCore.QSize, QtCore.QSizeF)):
-        return f"{value.width()}, {value.height()}"
+        return f"{value.width():g}, {value.height():g}"
     if issubclass(kind, (QtCore.QPoint, QtCore.QPointF)):
-        return f"{value.x()}, {value.y()}"
+        return f"{value.x():g}, {value.y():g}"
     if issubclass(kind, (QtCore.QRect, QtCore.QRectF)):
-        return f"{value.x()}, {value.y()}, {value.width()}, {value.height()}"
+        return f"{value.x():g}, {value.y():g}, {value.width():g}, {value.height():g}"
+    if issubclass(kind, (QtCore.QDate, QtCore.QTime, QtCore.QDateTime)):
+        return value.toString(QtCore.Qt.DateFormat.ISODate)
+    if issubclass(kind, (QtGui.QPixmap, QtGui.QImage)):
+        return f"{kind.__name__[1:]} {value.width()}, {value.height()}"
     if issubclass(kind, QtGui.QColor):
         return value.name()
-    return None
-
-
-def isinstance_of(value: Any, kind: type) -> bool:
-    """The C++ truth about a class, which PythonQt's isinstance does not tell."""
-    return issubclass(type(value), kind)
+    if issubclass(kind, (QtCore.QUrl, QtGui.QFont, QtGui.QKeySequence, QtCore.QUuid)):
+        return value.toString()
+    return ""
 
 
 def instance_check(kind: type, value: Any) -> bool:
@@ -310,11 +321,6 @@ def instance_check(kind: type, value: Any) -> bool:
     if type(kind) is OBJECT_TYPE and is_native(kind) and type(actual) is OBJECT_TYPE and kind is not shiboken6.Object:
         return native_class(actual) is kind
     return RAW_BOOL(kind, value)
-
-
-def subclass_check(kind: type, derived: type) -> bool:
-    """PythonQt's issubclass, for pairs of C++ classes only when asked through the qt module."""
-    return type.__subclasscheck__(kind, derived)
 
 
 def _find_children(self: QtCore.QObject, kind: Any, name: Any = "") -> list:

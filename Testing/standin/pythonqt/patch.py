@@ -32,6 +32,7 @@ def apply() -> None:
         _patch_class(kind)
     base.__getattribute__ = members.read
     base.__repr__ = members.described
+    base.__str__ = members.as_text
     base.__bool__ = lambda self: shiboken6.isValid(self)
     members.OBJECT_TYPE.__instancecheck__ = members.instance_check
 
@@ -54,20 +55,28 @@ def _patch_class(kind: type) -> None:
     for name, value in own.items():
         if isinstance(value, staticmethod) and not name.startswith("__"):
             setattr(kind, name, staticmethod(members.StaticSlot(value.__func__, kind.__name__, name)))
-        elif isinstance(value, type) and issubclass(value, enum.Enum) and issubclass(value, int):
-            value.__repr__ = int.__repr__
-            value.__str__ = int.__repr__
+    plain_enums(kind)
     kind.__setattr__ = members.write
     if "__getattribute__" in own:
         members.RAW_READS[kind] = own["__getattribute__"]
         kind.__getattribute__ = members.read
     if "__repr__" in own:
         kind.__repr__ = members.described
+    if "__str__" in own and kind is not QtCore.QByteArray:
+        kind.__str__ = members.as_text
     if "__bool__" in own:
         kind.__bool__ = lambda self: shiboken6.isValid(self)
     if kind is QtCore.QByteArray:
         kind.__bytes__ = _no_bytes
         kind.__repr__ = lambda self: f"QByteArray ({self.data()!r}, at: {hex(id(self))})"
+
+
+def plain_enums(holder: type) -> None:
+    """Show the enum members of a class as the numbers they are."""
+    for value in list(vars(holder).values()):
+        if isinstance(value, type) and issubclass(value, enum.Enum) and issubclass(value, int):
+            value.__repr__ = int.__repr__
+            value.__str__ = int.__repr__
 
 
 def _no_bytes(self: Any) -> bytes:

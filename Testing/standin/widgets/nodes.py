@@ -190,6 +190,8 @@ class qMRMLNodeComboBox:
             combo.addItem(self.noneDisplay, "")
         for node in self._listed:
             combo.addItem(node.GetName() or "", node.GetID() or "")
+        kinds = " or ".join(self.nodeTypeLabel(node_type) for node_type in self.nodeTypes)
+        combo.placeholderText = f"Select a {kinds}" if kinds else ""
         deeds = [(ADD, f"Create new {self.nodeTypeLabel(t)}", t) for t in self.nodeTypes if self.addEnabled]
         chosen = self._current is not None
         deeds += [(RENAME, "Rename current node", "")] if self.renameEnabled and chosen else []
