@@ -9,7 +9,7 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtSvg, QtUiTools, QtWidgets, QtXml
 
-from . import conversion, members
+from . import conversion, describe, members
 
 MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtSvg, QtXml, QtUiTools)
 
@@ -31,8 +31,8 @@ def apply() -> None:
     for kind in list(classes()):
         _patch_class(kind)
     base.__getattribute__ = members.read
-    base.__repr__ = members.described
-    base.__str__ = members.as_text
+    base.__repr__ = describe.described
+    base.__str__ = describe.as_text
     base.__bool__ = lambda self: shiboken6.isValid(self)
     members.OBJECT_TYPE.__instancecheck__ = members.instance_check
 
@@ -61,9 +61,9 @@ def _patch_class(kind: type) -> None:
         members.RAW_READS[kind] = own["__getattribute__"]
         kind.__getattribute__ = members.read
     if "__repr__" in own:
-        kind.__repr__ = members.described
+        kind.__repr__ = describe.described
     if "__str__" in own and kind is not QtCore.QByteArray:
-        kind.__str__ = members.as_text
+        kind.__str__ = describe.as_text
     if "__bool__" in own:
         kind.__bool__ = lambda self: shiboken6.isValid(self)
     if kind is QtCore.QByteArray:

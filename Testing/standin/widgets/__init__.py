@@ -3,7 +3,7 @@
 `WIDGETS` maps each class name to its stand-in. Each has exactly the names and defaults of `facts/widgets.json`.
 """
 
-from . import ctk, nodes, plots, tables
+from . import ctk, ctk_values, nodes, plots, tables
 from .base import FACTS, WIDGETS
 
-__all__ = ["FACTS", "WIDGETS", "ctk", "nodes", "plots", "tables"]
+__all__ = ["FACTS", "WIDGETS", "ctk", "ctk_values", "nodes", "plots", "tables"]

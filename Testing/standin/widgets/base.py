@@ -191,3 +191,10 @@ class Watch:
             getattr(widget, self._react)()
         else:
             self.clear()
+
+
+def fill(outer: QtWidgets.QWidget, inner: QtWidgets.QWidget) -> None:
+    """Make one widget the whole content of another."""
+    layout = QtWidgets.QVBoxLayout(outer)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(inner)

@@ -4,8 +4,7 @@ from typing import Any
 
 from PySide6 import QtWidgets
 
-from .base import Watch, emit, standin
-from .ctk import _fill
+from .base import Watch, emit, fill, standin
 
 ADD, RENAME, REMOVE = "<add>", "<rename>", "<remove>"
 
@@ -25,7 +24,7 @@ class qMRMLNodeComboBox:
     def _setup(self) -> None:
         self._combo = QtWidgets.QComboBox(self)
         self._combo.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        _fill(self, self._combo)
+        fill(self, self._combo)
         self._current = None
         self._attributes = {}
         self._labels = {}

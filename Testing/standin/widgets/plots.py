@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .base import Watch, standin
-from .ctk import _fill
+from .base import Watch, fill, standin
 
 
 class Series(NamedTuple):
@@ -138,7 +137,7 @@ class qMRMLPlotWidget:
     def _setup(self) -> None:
         self._plot = qMRMLPlotView(self)
         self._node = None
-        _fill(self, self._plot)
+        fill(self, self._plot)
 
     def plotView(self) -> Any:
         return self._plot

@@ -5,8 +5,7 @@ from typing import Any
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from .base import Watch, emit, standin
-from .ctk import _fill
+from .base import Watch, emit, fill, standin
 
 VISIBLE, COLOR, OPACITY, NAME, STATUS = range(5)
 STATES = ("Not started", "In progress", "Completed", "Flagged")
@@ -55,7 +54,7 @@ class qMRMLSegmentsTableView:
         self._table.itemClicked.connect(self._clicked)
         self._table.itemChanged.connect(self._edited)
         self._table.selectionModel().selectionChanged.connect(self._selected)
-        _fill(self, self._table)
+        fill(self, self._table)
 
     def _column(name: str) -> Any:
         def write(self: Any, value: bool) -> None:
