@@ -44,10 +44,10 @@ class Panel(Listener):
         self._probe = probe or TorchProbe(self._onTorch)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
-        self._preflight = PreflightLine(root, ui, self._check)
+        self._preflight = PreflightLine(ui, self._check)
         theme.setIcons(ui)
         ui.effortSlider.maximum = len(words.EFFORTS) - 1
-        ui.logText.setMaximumBlockCount(LOG_LINES)
+        ui.logText.maximumBlockCount = LOG_LINES
         ui.pythonPathEdit.currentPath = str(qt.QSettings().value(PYTHON_SETTING) or "")
         self._connect()
         logic.onLog = self._onLog
@@ -91,16 +91,25 @@ class Panel(Listener):
         """Segment was clicked; a second click during a run does nothing."""
         if self._node is None or self._logic.running:
             return
-        try:
-            if self._probe.state.state == "missing" and not self._externalPython():
-                if packages.install(slicer.util.confirmOkCancelDisplay, ["torch"]):
-                    self._segmentOnceInstalled = True
-                    self.probe(again=True)
-                return
-            self._start()
-        except EfficientSegError as error:
-            self._say(str(error), "error")
-            self._showState()
+        with slicer.util.tryWithErrorDisplay(_("The run could not be started.")):
+            try:
+                if self._torchIsMissing():
+                    self._install()
+                else:
+                    self._start()
+            except EfficientSegError as error:
+                self._say(str(error), "error")
+                self._showState()
+
+    def _torchIsMissing(self) -> bool:
+        return self._probe.state.state == "missing" and not self._externalPython()
+
+    def _install(self) -> None:
+        """Install PyTorch after asking; the run starts once the probe has found it."""
+        wanted = [line for line in packages.requirements() if packages.packageName(line) == "torch"]
+        if packages.install(slicer.util.confirmOkCancelDisplay, wanted):
+            self._segmentOnceInstalled = True
+            self.probe(again=True)
 
     def _start(self) -> None:
         choice = self._choice()
@@ -285,13 +294,10 @@ class Panel(Listener):
         self._result.refresh()
 
     def _say(self, text: str, level: str = "") -> None:
+        said = html.escape(text)
         if level == "error":
-            details = _("Details")
-            self._ui.statusLabel.text = (
-                f'{theme.mark("error", self._root)} {html.escape(text)} <a href="log">{details}</a>'
-            )
-        else:
-            self._ui.statusLabel.text = html.escape(text)
+            said = f"{theme.mark('error')} {said} {theme.link('log', _('Details'))}"
+        self._ui.statusLabel.text = said
         self._ui.statusLabel.setVisible(bool(text))
 
     def _externalPython(self) -> str:

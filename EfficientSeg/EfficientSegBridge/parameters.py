@@ -1,9 +1,8 @@
 """What a run is asked for, and who is told about it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import qt
 
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.protocol import Request
@@ -33,7 +32,7 @@ class Parameters:
             threads=self.threads,
             save_segmentation=False,
             cancel_file=str(folder / "cancel"),
-            parent_pid=int(qt.QCoreApplication.applicationPid()),
+            parent_pid=os.getpid(),
             temporary=True,  # should the application be killed, the worker removes the folder
         )
 

@@ -14,13 +14,12 @@ class PreflightLine:
     """Shows findings, and asks for new ones soon after something has changed.
 
     Args:
-        root: the panel's widget, for its palette.
-        ui: its children by name.
+        ui: the panel's widgets by name.
         check: looks again and calls `show`.
     """
 
-    def __init__(self, root, ui, check: Callable[[], None]) -> None:
-        self._root, self._ui = root, ui
+    def __init__(self, ui, check: Callable[[], None]) -> None:
+        self._ui = ui
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(WAIT_MS)
@@ -35,8 +34,8 @@ class PreflightLine:
 
     def show(self, findings: Sequence[Finding]) -> None:
         """The worst is said in the line, all of them in the list."""
-        self._ui.preflightLabel.text = theme.line(summary(findings), self._root, more=True)
-        self._ui.preflightDetails.text = "<br>".join(theme.line(finding, self._root) for finding in findings)
+        self._ui.preflightLabel.text = theme.line(summary(findings), more=True)
+        self._ui.preflightDetails.text = "<br>".join(theme.line(finding) for finding in findings)
 
     def _onLink(self, link: str) -> None:
         if link == "more":

@@ -60,7 +60,6 @@ class SegmentationRun:
         self._folder: Path | None = None
         self._stopping = False
         self._candidates = 0
-        self._clock = qt.QElapsedTimer()
         self._observers: list[tuple[object, int]] = []
         self._showTimer = qt.QTimer()
         self._showTimer.setSingleShot(True)
@@ -98,7 +97,6 @@ class SegmentationRun:
         self.state = "running"
         self._overlay.clear()
         self._observe()
-        self._clock.start()
         self._listener.runProgress(0.0, _("Starting the worker"))
         self._worker.start(self.parameters.request(self._folder), self._onEvent)
 

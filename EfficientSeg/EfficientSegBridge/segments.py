@@ -104,8 +104,9 @@ class LiveSegmentation:
             Voxels found, by label value.
         """
         self.write(labels, whole(labels.shape))
+        voxels = self._voxels()
         # Slice by slice: bincount would first make 64-bit integers of the whole volume.
-        counts = sum(np.bincount(plane.ravel(), minlength=65536) for plane in self._voxels())
+        counts = sum(np.bincount(plane.ravel(), minlength=np.iinfo(voxels.dtype).max + 1) for plane in voxels)
         segmentation = self.node.GetSegmentation()
         for value, segmentId in list(self._segmentIds.items()):
             if not counts[value] and segmentId not in self._before:

@@ -17,8 +17,9 @@ BUTTON_ICONS = {
     "undoButton": "Undo",
 }
 SIGNS = {"ok": "✓", "wait": "…", "warning": "⚠", "error": "✕"}
-LIGHT = {"ok": "#1b7f4b", "warning": "#9a5b00", "error": "#b3261e"}  # on a light ground, 4.5 : 1 and better
-DARK = {"ok": "#66d19e", "warning": "#ffb95c", "error": "#ff8a80"}
+# Tones in the middle: at least 3 : 1 on the light and on the dark ground, for signs in bold type and for links.
+COLORS = {"ok": "#2a9560", "warning": "#c77700", "error": "#d9453d"}
+LINK = "#3d8bfd"
 
 
 def setIcons(ui) -> None:
@@ -26,17 +27,20 @@ def setIcons(ui) -> None:
         getattr(ui, button).setIcon(qt.QIcon(str(ICONS / f"{icon}.png")))
 
 
-def mark(level: str, widget) -> str:
+def mark(level: str) -> str:
     """The sign of a level in its colour, as rich text."""
-    isDark = widget.palette.color(qt.QPalette.ColorRole.Window).lightness() < 128
-    color = (DARK if isDark else LIGHT).get(level, "")
+    color = COLORS.get(level, "")
     sign = SIGNS[level]
     return f'<b style="color:{color}">{sign}</b>' if color else sign
 
 
-def line(finding: Finding, widget, more: bool = False) -> str:
+def link(target: str, text: str) -> str:
+    return f'<a href="{target}" style="color:{LINK}">{html.escape(text)}</a>'
+
+
+def line(finding: Finding, more: bool = False) -> str:
     """A finding as rich text: sign, fact and cure; `more` adds a link that opens the whole list."""
-    said = f"{mark(finding.level, widget)} {html.escape(finding.text)}"
+    said = f"{mark(finding.level)} {html.escape(finding.text)}"
     if finding.cure:
         said += f" <i>{html.escape(finding.cure)}</i>"
-    return said + (f' <a href="more">{_("more")}</a>' if more else "")
+    return f"{said} {link('more', _('more'))}" if more else said

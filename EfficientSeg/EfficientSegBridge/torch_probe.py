@@ -3,40 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import qt
 
 from EfficientSegBridge.interpreter import Command, pythonCommand
+from EfficientSegBridge.torch_probe_script import MARK
 from EfficientSegBridge.translation import _
 
-MARK = "@EfficientSegProbe "
-# Missing: no such package. Partial: its files are there, its metadata or its parts are not (an install that died, which
-# imports as an empty module). Broken: it is complete and does not import.
-SCRIPT = f"""
-import importlib.metadata, importlib.util, json, sys
-said = {{"python": sys.version.split()[0]}}
-try:
-    said["version"] = importlib.metadata.version("torch")
-except importlib.metadata.PackageNotFoundError:
-    said["version"] = ""
-found = importlib.util.find_spec("torch")
-if found is None:
-    said["state"] = "partial" if said["version"] else "missing"
-else:
-    try:
-        import torch
-        torch.nn.functional.conv3d(torch.ones(1, 1, 3, 3, 3), torch.ones(1, 1, 3, 3, 3))
-        said["state"] = "ok" if said["version"] else "partial"
-        said["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
-        said["mps"] = torch.backends.mps.is_available()
-    except AttributeError as error:
-        said.update(state="partial", reason=str(error))
-    except BaseException as error:
-        said.update(state="broken", reason=f"{{type(error).__name__}}: {{error}}")
-said["missing"] = [name for name in ("numpy", "SimpleITK") if importlib.util.find_spec(name) is None]
-print({MARK!r} + json.dumps(said), flush=True)
-"""
+SCRIPT = Path(__file__).with_name("torch_probe_script.py")
 
 
 @dataclass(frozen=True)
@@ -89,7 +65,7 @@ class TorchProbe:
         self.stop()
         self._asked = externalPython
         self.state = TorchState("unknown")
-        self._run(pythonCommand(("-c", SCRIPT), externalPython))
+        self._run(pythonCommand((str(SCRIPT),), externalPython))
 
     def stop(self) -> None:
         """Forget a probe under way."""

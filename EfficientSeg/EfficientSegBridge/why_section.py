@@ -7,6 +7,7 @@ from EfficientSegBridge import words
 from EfficientSegBridge.translation import _
 
 ROW_HEIGHT = 22
+MOST_ROWS = 10  # shown without scrolling
 
 
 class WhySection:
@@ -51,6 +52,8 @@ class WhySection:
             table.setItem(row, 0, item)
             table.setCellWidget(row, 1, self._bar(weights[label.value], words.trust(label, weights[label.value])))
             table.setRowHeight(row, ROW_HEIGHT)
+        rows = min(len(labels), MOST_ROWS)
+        table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * ROW_HEIGHT + 4)
         self._ui.weightsLabel.text = words.weightsSentence(weights, labels)
 
     def _bar(self, weight: float, tip: str):

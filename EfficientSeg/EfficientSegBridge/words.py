@@ -10,6 +10,7 @@ from EfficientSegLib.protocol import Failed, Progress
 # Patches read at each place of the effort slider; None: all of them.
 EFFORTS = (0, 3, 5, 10, 20, 30, 60, 120, None)
 USUAL_EFFORT = 3
+MOSTLY_DETAIL, MOSTLY_OVERVIEW = 0.65, 0.35  # class weights beyond which a structure listens to one side
 STAGES = {
     "read": "Reading the volume",
     "prepare": "Preparing the volume",
@@ -85,6 +86,10 @@ def patches(chosen: int, candidates: int) -> str:
     """How much of the volume is read at full detail."""
     if not chosen:
         return _("Only the overview was used: none of {candidates} patches was read.").format(candidates=candidates)
+    if chosen == candidates:
+        return _("All {candidates} patches are read at full detail, the most useful first (orange).").format(
+            candidates=candidates
+        )
     return _(
         "{chosen} of {candidates} patches are read at full detail, the most useful first (orange). Elsewhere the "
         "coarse overview stands."
@@ -120,23 +125,24 @@ def failure(failed: Failed) -> str:
 
 def trust(label: Label, weight: float) -> str:
     """A class weight in words."""
-    if weight >= 0.65:
+    if weight >= MOSTLY_DETAIL:
         return _("{name}: trusts the detail patches").format(name=label.name)
-    if weight <= 0.35:
+    if weight <= MOSTLY_OVERVIEW:
         return _("{name}: trusts the overview").format(name=label.name)
     return _("{name}: listens to both").format(name=label.name)
 
 
 def weightsSentence(weights: Mapping[int, float], labels: Sequence[Label]) -> str:
-    """The two ends of the list in one sentence."""
-    known = [(weights[label.value], label) for label in labels if label.value in weights]
+    """All class weights in words, one sentence for each way of trusting."""
+    known = [(label.name, weights[label.value]) for label in labels if label.value in weights]
     if not known:
         return _("This model has no class weights.")
-    known.sort(key=lambda pair: pair[0])
-    (low, last), (high, first) = known[0], known[-1]
-    if high - low < 0.05:
-        return _("All structures trust the detail patches about equally ({value:.2f}).").format(value=high)
-    return f"{trust(first, high)} ({high:.2f}); {trust(last, low)} ({low:.2f})."
+    groups = (
+        (_("Trust the detail patches"), [name for name, weight in known if weight >= MOSTLY_DETAIL]),
+        (_("Listen to both"), [name for name, weight in known if MOSTLY_OVERVIEW < weight < MOSTLY_DETAIL]),
+        (_("Trust the overview"), [name for name, weight in known if weight <= MOSTLY_OVERVIEW]),
+    )
+    return " ".join(f"{how}: {', '.join(names)}." for how, names in groups if names)
 
 
 def bundleTip(bundle: Bundle) -> str:

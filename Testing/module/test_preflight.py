@@ -119,7 +119,7 @@ class TestProbe(unittest.TestCase):
 
         environment = {**os.environ, "PYTHONPATH": str(folder)}
         # -S: without site-packages, so that the only torch is ours.
-        command = Command(python(), ("-S", "-c", torch_probe.SCRIPT), environment, str(folder))
+        command = Command(python(), ("-S", str(torch_probe.SCRIPT)), environment, str(folder))
         found = []
         prober = TorchProbe(found.append)
         prober._run(command)

@@ -158,7 +158,7 @@ class TestSegment(WidgetCase):
         self.assertEqual(self.ui.weightsTable.rowCount, 3)
         self.assertEqual(
             self.ui.weightsLabel.text,
-            "Liver: trusts the detail patches (0.83); Left kidney: trusts the overview (0.20).",
+            "Trust the detail patches: Liver. Listen to both: Spleen. Trust the overview: Left kidney.",
         )
         self.assertIn("2 of 7 patches", self.ui.patchesLabel.text)
         self.ui.showBoxesCheckBox.checked = False
