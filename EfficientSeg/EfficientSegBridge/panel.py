@@ -176,6 +176,7 @@ class Panel(Listener):
         self._showEffort()
         self._result.setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
+        self._showState()
         self._preflight.soon()
 
     def _keepSegmentationFitting(self) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of the panel and the views, to be looked at: Testing/output/. Drawn by the stand-in; skipped inside Slicer."""
+"""Pictures of the panel and the views in Testing/output, to be looked at; drawn by the stand-in, skipped in Slicer."""
 
 import sys
 import unittest
@@ -9,9 +9,7 @@ import slicer
 from bench import makeVolume, waitUntil
 
 from EfficientSegBridge import bundles, sample_data, words
-from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.torch_probe import TorchState
-from EfficientSegBridge.worker_process import WorkerProcess
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from phantoms import torso
@@ -24,33 +22,30 @@ ORANGE = np.array([255, 140, 51])  # the patch that was read first
 
 @unittest.skipUnless("standin" in sys.modules, "Inside Slicer there are screenshots of one's own.")
 class TestPictures(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
+    def setUp(self) -> None:
         import standin
 
-        cls.application = standin.start()
+        self.application = standin.start()
         slicer.mrmlScene.Clear(0)
         OUTPUT.mkdir(exist_ok=True)
-        cls.widget = cls.application.load_module(ROOT / "EfficientSeg" / "EfficientSeg.py")
-        ui, panel, logic = cls.widget.ui, cls.widget.panel, cls.widget.logic
-        logic._makeWorker = lambda python: WorkerProcess(workerCommand())
+        self.widget = self.application.load_module(ROOT / "EfficientSeg" / "EfficientSeg.py")
+        self.addCleanup(self.application.unload_module, "EfficientSeg")
+        self.segment()
+
+    def segment(self) -> None:
+        """Like a user: choose, click, wait, open "Why here?" and 3D."""
+        ui, panel, logic = self.widget.ui, self.widget.panel, self.widget.logic
         panel._probe.stop()
         panel._probe.state = TorchState("ok", "2.9.0")
-        panel.setParameterNode(logic.getParameterNode())
-        panel._node.bundle, panel._node.volume = cls.subject()
+        panel._node.bundle, panel._node.volume = self.subject()
         panel._node.effort = words.EFFORTS.index(10 if DEMO.joinpath("bundle.json").is_file() else 3)
         slicer.util.setSliceViewerLayers(background=panel._node.volume, fit=True)
         ui.segmentButton.click()
-        assert waitUntil(lambda: not logic.running, 300), logic.worker.log[-20:]
-        assert logic.run.state == "done", logic.run.text
+        self.assertTrue(waitUntil(lambda: not logic.running, 300))
+        self.assertEqual(logic.run.state, "done", logic.run.text)
         ui.show3DButton.checked = True
         ui.whyButton.collapsed = False
         panel._check()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        cls.widget.logic.stop()
-        cls.application.unload_module("EfficientSeg")
 
     @staticmethod
     def subject() -> tuple[str, object]:
@@ -73,27 +68,19 @@ class TestPictures(unittest.TestCase):
         data = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4)
         return data[..., 2::-1].astype(int)
 
-    def test_the_panel_in_the_light_and_the_dark_theme(self) -> None:
+    def test_pictures_show_what_they_should(self) -> None:
         for name, dark in (("panel-light", False), ("panel-dark", True)):
             path = OUTPUT / f"{name}.png"
             self.application.screenshot_panel(self.widget.parent, path, width=350, dark=dark)
             pixels = self.read(path)
             self.assertEqual(pixels.shape[1], 350)
             self.assertEqual(bool(np.median(pixels) < 128), dark)
-
-    def test_nothing_is_cut_off_at_350_pixels(self) -> None:
-        self.assertLessEqual(self.widget.parent.minimumSizeHint.width(), 350)
-
-    def test_the_views_show_boxes_and_structures(self) -> None:
-        path = OUTPUT / "views.png"
-        self.application.screenshot_views(path)
-        pixels = self.read(path)
-        self.assertGreater(int((np.abs(pixels - ORANGE).max(axis=-1) < 40).sum()), 100)
-
-    def test_panel_and_views_together(self) -> None:
-        path = OUTPUT / "panel-and-views.png"
-        self.application.screenshot_application(self.widget.parent, path, (1600, 950))
-        self.assertEqual(self.read(path).shape, (950, 1600, 3))
+        self.assertLessEqual(self.widget.parent.minimumSizeHint.width(), 350, "the panel is cut off at 350 pixels")
+        self.application.screenshot_views(OUTPUT / "views.png")
+        orange = np.abs(self.read(OUTPUT / "views.png") - ORANGE).max(axis=-1) < 40
+        self.assertGreater(int(orange.sum()), 100, "the first box is not to be seen")
+        self.application.screenshot_application(self.widget.parent, OUTPUT / "panel-and-views.png", (1600, 950))
+        self.assertEqual(self.read(OUTPUT / "panel-and-views.png").shape, (950, 1600, 3))
 
 
 if __name__ == "__main__":
