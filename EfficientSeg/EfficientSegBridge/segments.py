@@ -19,10 +19,10 @@ from EfficientSegBridge.segment_parts import (
     emptyImage,
     findSegment,
     isCompleted,
+    labelTag,
     makeNode,
     makeSegment,
 )
-from EfficientSegBridge.terminology import labelTag
 from EfficientSegLib.bundle import Bundle, Label
 from EfficientSegLib.geometry import PatchBox, whole
 

@@ -21,8 +21,7 @@ def look() -> dict:
     if importlib.util.find_spec("torch") is None:
         return {**said, "state": "partial" if said["version"] else "missing"}
     try:
-        import torch
-
+        torch = importlib.import_module("torch")  # here we are another process than the application
         torch.nn.functional.conv3d(torch.ones(1, 1, 3, 3, 3), torch.ones(1, 1, 3, 3, 3))
         said["cuda"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
         said["mps"] = bool(torch.backends.mps.is_available())
