@@ -14,7 +14,9 @@ from torch import nn
 
 def for_training(model: nn.Module) -> nn.Module:
     """Change `model` in place for batches of one sample; returns it."""
-    return _swapped(model, lambda norm: nn.BatchNorm3d(norm.num_features, norm.eps, affine=False, track_running_stats=False))
+    return _swapped(
+        model, lambda norm: nn.BatchNorm3d(norm.num_features, norm.eps, affine=False, track_running_stats=False)
+    )
 
 
 def for_inference(model: nn.Module) -> nn.Module:

@@ -103,7 +103,7 @@ def draw_sample(prepared: PreparedCase, options: Options, grid: Grid, generator:
 
 
 def _framed(prepared: PreparedCase, options: Options, grid: Grid, generator: np.random.Generator):
-    """Cut, turn, scale and bend; returns image values, source labels (-1 beyond the image), the filled part, mirrored."""
+    """Cut, turn, scale and bend; returns values, source labels (-1 beyond the image), filled part of K, mirrored."""
     shape = prepared.hu.shape
     scale = generator.uniform(*options.scale) * (1 + generator.uniform(-options.stretch, options.stretch, 3))
     extent = [length * factor for length, factor in zip(shape, scale)]
@@ -119,8 +119,11 @@ def _framed(prepared: PreparedCase, options: Options, grid: Grid, generator: np.
     centre = np.array([shape[0] / 2, shape[1] / 2, height])
     spare = [max(size[axis] - extent[axis], 8) / 2 for axis in (0, 1)]
     target_centre = np.array(
-        [size[0] / 2 + generator.uniform(-spare[0], spare[0]), size[1] / 2 + generator.uniform(-spare[1], spare[1]),
-         start + count / 2]
+        [
+            size[0] / 2 + generator.uniform(-spare[0], spare[0]),
+            size[1] / 2 + generator.uniform(-spare[1], spare[1]),
+            start + count / 2,
+        ]
     )
     mirrored = generator.random() < options.mirror
     matrix = _rotation(options.rotation_deg, generator) @ np.diag(1 / scale)
@@ -143,8 +146,7 @@ def _height_of_a_label(prepared: PreparedCase, generator: np.random.Generator) -
 
 def _rounded(length: float, axis: int, grid: Grid) -> int:
     multiple = grid.multiple[axis]
-    most = grid.most[axis] // multiple * multiple
-    return int(min(max(-(-int(length) // multiple) * multiple, grid.least[axis]), most))
+    return int(min(max(-(-int(length) // multiple) * multiple, grid.least[axis]), grid.most[axis]))
 
 
 def _rotation(limits_deg: tuple[float, float, float], generator: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from EfficientSegLib.errors import TrainingError
+from EfficientSegLib.errors import TrainingError, VolumeError
+from EfficientSegLib.files import replacing
 
 FILE = "checkpoint.pt"
 
@@ -18,24 +19,25 @@ def save(state: dict[str, Any], folder: Path) -> None:
     Raises:
         TrainingError: it cannot be written.
     """
-    path, part = folder / FILE, folder / (FILE + ".part")
     content = io.BytesIO()
     torch.save(state, content)
     try:
-        write_bytes(part, content.getbuffer())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
+        write(folder / FILE, content.getbuffer())
+    except VolumeError as error:
         raise TrainingError(
             f"The checkpoint of step {state['step']} ({len(content.getbuffer()) / 1e6:.0f} MB) was not written.",
-            why=f"{folder}: {error.strerror or error}.",
-            mend="Free disk space and start the same command again: it goes on from the checkpoint before.",
+            why=error.why,
+            mend=f"{error.mend} Then start the same command again: it goes on from the checkpoint before.",
         ) from error
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write and wait until it is on the disk."""
-    with open(path, "wb") as file:
+def write(path: Path, content: bytes | memoryview) -> None:
+    """Replace a file in one step, once the new one is on the disk.
+
+    Raises:
+        VolumeError: the disk is full, or the folder may not be written.
+    """
+    with replacing(path) as part, open(part, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

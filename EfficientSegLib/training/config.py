@@ -23,10 +23,9 @@ class TrainConfig:
     recipe: Component
     cases: tuple[Case, ...]
     iterations: int  # of every process; each reads one sample per iteration
-    augment: Augmentation = Augmentation()
+    augment: Augmentation = field(default_factory=Augmentation)
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
-    smallest: tuple[int, int, int] = (1, 1, 1)  # voxels of a sample at least. With bf16 leave the deepest level 3 wide:
-    # oneDNN's weight gradients are garbage where it is 2 wide (seen with torch 2.13 on AVX512-BF16).
+    smallest: tuple[int, int, int] = (1, 1, 1)  # voxels of a sample at least; see precision
     largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
     learning_rate: float = 2e-3  # highest; AdamW, linear warm-up, then one cosine down to 0
     weight_decay: float = 1e-5
@@ -34,7 +33,9 @@ class TrainConfig:
     clip: float = 1.0  # highest norm of the gradient
     seed: int = 0
     processes: int = 1  # each on its own share of the cores; their gradients are averaged
-    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: two to three times faster on CPUs with AVX512-BF16 or AMX
+    # bf16 is two to three times faster on CPUs with AVX512-BF16 or AMX. Choose `smallest` so that the network's deepest
+    # level is at least 3 x 3 in I and J: where it is 2 x 2, oneDNN's weight gradients are garbage (torch 2.13).
+    precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_minutes: float = 3.0
     provenance: dict[str, Any] = field(default_factory=dict)  # copied into bundle.json
 
@@ -60,9 +61,12 @@ class TrainConfig:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that changes the numbers (not of what only changes how often a checkpoint is written)."""
+        """SHA-256 of all that changes the numbers; texts, colours and how often a checkpoint is written do not."""
         content = dataclasses.asdict(self)
         del content["checkpoint_minutes"], content["provenance"]
+        template = dataclasses.asdict(self.template)
+        content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
+        content["bundle"]["labels"] = [label.value for label in self.template.labels]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

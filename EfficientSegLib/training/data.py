@@ -190,4 +190,3 @@ def shrink_labels(labels: torch.Tensor, factor: tuple[int, int, int]) -> torch.T
     blocks = labels[: i * factor[0], : j * factor[1], : k * factor[2]]
     blocks = blocks.reshape(i, factor[0], j, factor[1], k, factor[2]).permute(0, 2, 4, 1, 3, 5).reshape(i, j, k, -1)
     return torch.mode(blocks, dim=-1).values.to(torch.uint8)
-

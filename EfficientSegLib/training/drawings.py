@@ -35,7 +35,9 @@ def _reach(body: Tensor, axis: int) -> tuple[int, int] | None:
     return (int(filled[0]), int(filled[-1])) if len(filled) and sections.max() > 0 else None
 
 
-def _draw_arm(hu: Tensor, outside: Tensor, spacing_mm: tuple, at: tuple[float, float], radius: float, generator) -> None:
+def _draw_arm(
+    hu: Tensor, outside: Tensor, spacing_mm: tuple, at: tuple[float, float], radius: float, generator
+) -> None:
     k = torch.arange(hu.shape[2]) - hu.shape[2] / 2
     slope = generator.uniform(-0.25, 0.25, 2)
     x = (torch.arange(hu.shape[0])[:, None, None] - at[0]) * spacing_mm[0] - float(slope[0]) * k * spacing_mm[2]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib.training.checkpoint import write_bytes
+from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig
 
 
@@ -23,13 +23,10 @@ def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, 
         step: iterations done.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     half = {name: value.half() if value.is_floating_point() else value for name, value in parameters.items()}
     torch.save({name: value.contiguous() for name, value in half.items()}, content)
-    part = folder / "weights.pt.part"
-    write_bytes(part, content.getbuffer())
-    os.replace(part, folder / "weights.pt")
+    checkpoint.write(folder / "weights.pt", content.getbuffer())
     template = config.template
     weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
     provenance = {**provenance_of(config, step), **config.provenance}

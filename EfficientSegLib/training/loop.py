@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from EfficientSegLib import networks
 from EfficientSegLib.errors import TrainingError
+from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks import norms
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint, processes, recipe
@@ -49,9 +50,7 @@ def train_from_file(
     return train(config, data_folder, output_folder, resume)
 
 
-def train(
-    config: TrainConfig, data_folder: str | os.PathLike, output: str | os.PathLike, resume: bool = True
-) -> Path:
+def train(config: TrainConfig, data_folder: str | os.PathLike, output: str | os.PathLike, resume: bool = True) -> Path:
     """Train a model and write its bundle to `output`/bundle.
 
     Args:
@@ -106,12 +105,15 @@ class Run:
         self.model = norms.for_training(model).train()
         self.recipe = recipe(config.recipe.name)
         self.recipe_options = read_options(self.recipe.Options, config.recipe.options)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
         self.cases = [
             prepare_case(case, template.preprocess, config.channels, data_folder, config.seed + number)
             for number, case in enumerate(config.cases)
         ]
-        self.grid = sample_grid(config, self.model)
+        patch = getattr(self.model, "patch_size", None) or getattr(self.recipe_options, "patch_size", (1, 1, 1))
+        self.grid = sample_grid(config, patch, getattr(self.model, "size_multiple", (1, 1, 1)))
 
     def step(self, step: int) -> dict[str, float]:
         """One iteration; returns the terms of the loss.
@@ -187,8 +189,16 @@ def schedule(step: int, iterations: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(iterations - rising, 1)))
 
 
-def sample_grid(config: TrainConfig, model: nn.Module) -> Grid:
-    """What samples are drawn on: sizes that the model takes, values as the bundle normalises them."""
+def sample_grid(config: TrainConfig, patch: Index, multiple: Index) -> Grid:
+    """What samples are drawn on: sizes that the model takes, values as the bundle normalises them.
+
+    Args:
+        patch: voxels that every sample has at least.
+        multiple: voxels per axis are multiples of this.
+
+    Raises:
+        TrainingError: the bundle's intensity rule is not a fixed window, or no size fits.
+    """
     rule = config.template.preprocess
     if rule.intensity.kind != "window":
         raise TrainingError(
@@ -196,14 +206,20 @@ def sample_grid(config: TrainConfig, model: nn.Module) -> Grid:
             why="Samples are drawn in image units, which need a fixed window.",
             mend="Use kind 'window'.",
         )
-    multiple = getattr(model, "size_multiple", (1, 1, 1))
-    least = tuple(max(a, b) for a, b in zip(getattr(model, "patch_size", multiple), config.smallest))
+    least = tuple(-(-max(a, b) // m) * m for a, b, m in zip(patch, config.smallest, multiple))
+    most = tuple(length // m * m for length, m in zip(config.largest, multiple))
+    if any(a > b for a, b in zip(least, most)):
+        raise TrainingError(
+            f"largest is {config.largest}.",
+            why=f"A patch, and multiples of {multiple} that the network takes, need {least}.",
+            mend="Raise largest, or choose a smaller patch.",
+        )
     pairs = torch.arange(len(config.channels) + 1)
     for one, other in config.mirrored:
         a, b = config.channels[one], config.channels[other]
         pairs[a], pairs[b] = b, a
     i = rule.intensity
-    return Grid(rule.spacing_mm, multiple, least, config.largest, i.low, i.high, i.to, pairs)
+    return Grid(rule.spacing_mm, multiple, least, most, i.low, i.high, i.to, pairs)
 
 
 def _generator(draws: np.random.Generator) -> torch.Generator:

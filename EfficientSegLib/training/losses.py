@@ -1,8 +1,8 @@
 """Losses as pure functions on logits and labels.
 
-Volumes that are annotated in part are the normal case. Two things are kept apart:
-an *ignored* voxel (value `IGNORE`) says nothing, and a voxel of value 0 in a volume where only some labels are annotated
-says "none of the annotated ones": it is background or one of the labels nobody drew.
+Volumes that are annotated in part are the normal case. Two things are kept apart: an *ignored* voxel (value `IGNORE`)
+says nothing, and a voxel of value 0 in a volume where only some labels are annotated says "none of the annotated ones":
+it is background or one of the labels nobody drew.
 """
 
 import torch

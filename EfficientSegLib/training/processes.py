@@ -32,9 +32,15 @@ def run(work: Callable[..., Any], arguments: tuple, count: int) -> Any:
         TrainingError: what the first process raises, or one of the others ended early.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        if int(os.environ["WORLD_SIZE"]) != count:
+            raise TrainingError(
+                f"{os.environ['WORLD_SIZE']} processes were started.",
+                why=f"This training is one with {count}: each adds a sample to every iteration.",
+                mend=f"Start {count}, or change processes in the configuration.",
+            )
         distributed.init_process_group("gloo")
         try:
-            return work(Place(distributed.get_rank(), distributed.get_world_size()), *arguments)
+            return work(Place(distributed.get_rank(), count), *arguments)
         finally:
             distributed.destroy_process_group()
     if count == 1:

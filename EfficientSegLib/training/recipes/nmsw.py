@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from EfficientSegLib.errors import OptionError, TrainingError
+from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks.topk import mask_background, sample_without_replacement
 from EfficientSegLib.resampling import enlarge
 from EfficientSegLib.training.augment import Sample
+from EfficientSegLib.training.boxes import has_contrast, random_box_with_contrast
 from EfficientSegLib.training.data import shrink_labels
-from EfficientSegLib.training.losses import IGNORE, dice_ce, rows, selection_entropy
-
-LEAST_DEVIATION = 0.02  # of a patch, in network values (0 to 1 for a window)
+from EfficientSegLib.training.losses import dice_ce, rows, selection_entropy
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def losses(
     chosen = [(grid[index], scale) for index, scale in zip(drawn.indices.tolist(), drawn.scale)]
     chosen = [(box, scale) for box, scale in chosen if has_contrast(image[(..., *box.slices())])]
     for _ in range(options.random_patches):
-        chosen.append((_random_box_with_contrast(sample, model.patch_size, options.foreground, generator), None))
+        chosen.append((random_box_with_contrast(sample, model.patch_size, options.foreground, generator), None))
     patch_terms, high_terms = [], []
     for box, scale in chosen:
         patch = image[(..., *box.slices())]
@@ -80,46 +79,6 @@ def losses(
     terms["high"] = torch.stack(high_terms).mean()
     terms["entropy"] = -options.entropy * selection_entropy(masked)
     return terms
-
-
-def has_contrast(patch: Tensor) -> bool:
-    """Whether there is something to see. Instance normalisation divides by the deviation: on an empty patch every layer
-    would multiply the gradient by hundreds, until it overflows."""
-    return float(patch.std()) > LEAST_DEVIATION
-
-
-def _random_box_with_contrast(sample: Sample, size: Index, foreground: float, generator: torch.Generator) -> PatchBox:
-    for _ in range(20):
-        box = random_box(sample.target, size, foreground, generator)
-        if has_contrast(sample.image[(..., *box.slices())]):
-            return box
-    raise TrainingError(
-        f"A sample of {sample.name} is empty.",
-        why="Twenty patches drawn from it were nearly constant.",
-        mend="Check the image and the window of intensity.",
-    )
-
-
-def random_box(target: Tensor, size: Index, foreground: float, generator: torch.Generator) -> PatchBox:
-    """A patch anywhere, or with the given probability around a random voxel of a random label that is there.
-
-    Args:
-        target: (I, J, K), 0 is background.
-        size: voxels of the patch, no longer than the target.
-    """
-    start = [
-        int(torch.randint(length - step + 1, (), generator=generator)) for length, step in zip(target.shape, size)
-    ]
-    present = torch.unique(target)
-    present = present[(present != 0) & (present != IGNORE)]
-    if len(present) and torch.rand((), generator=generator) < foreground:
-        label = present[torch.randint(len(present), (), generator=generator)]
-        voxels = (target.flatten() == label).nonzero()[:, 0]
-        index = int(voxels[torch.randint(len(voxels), (), generator=generator)])
-        centre = (index // (target.shape[1] * target.shape[2]), index // target.shape[2] % target.shape[1])
-        centre = (*centre, index % target.shape[2])
-        start = [min(max(c - s // 2, 0), n - s) for c, s, n in zip(centre, size, target.shape)]
-    return PatchBox(tuple(start), tuple(a + s for a, s in zip(start, size)))
 
 
 def _merged(low: Tensor, patch: Tensor, class_weights: Tensor, box: PatchBox, shape: Index) -> Tensor:
@@ -134,6 +93,8 @@ def _fast(volume: Tensor) -> Tensor:
 
 
 class _Cost:
+    """The same loss for every output of one sample."""
+
     def __init__(self, annotated: Tensor, options: Options) -> None:
         self.annotated, self.options = annotated, options
 

@@ -1,0 +1,76 @@
+"""A training that takes a second: two small phantoms, a small NMSW."""
+
+import copy
+
+import phantoms
+import pytest
+import torch
+
+UNET = {"channels": [4, 6], "strides": [2, 1]}
+SPACING = (8.0, 8.0, 8.0)
+BUNDLE = {
+    "name": "tiny",
+    "version": "1.0.0",
+    "title": "Tiny",
+    "modality": "CT",
+    "channels": ["CT"],
+    "labels": [
+        {"value": 1, "name": "Liver", "color": [221, 130, 101]},
+        {"value": 2, "name": "Spleen", "color": [157, 108, 162]},
+        {"value": 7, "name": "Vertebrae", "color": [241, 214, 145]},
+    ],
+    "preprocess": {
+        "orientation": "RAS",
+        "spacing_mm": list(SPACING),
+        "intensity": {"kind": "window", "low": -250, "high": 500},
+    },
+    "network": {
+        "name": "nmsw",
+        "options": {
+            "global_options": UNET,
+            "local_options": UNET,
+            "patch_size": [16, 16, 16],
+            "downsampling": [2, 2, 2],
+        },
+    },
+    "strategy": {"name": "nmsw", "options": {"top_k": 2}},
+    "licence": {"weights": "Apache-2.0", "data": "drawn", "use": "tests only"},
+}
+CONFIG = {
+    "bundle": BUNDLE,
+    "recipe": {"name": "nmsw"},
+    "cases": [
+        {
+            "image": f"torso_{seed}/image.nii.gz",
+            "label": f"torso_{seed}/label.nii.gz",
+            "map": {"1": 1, "2": 2, "3": 7},
+        }
+        for seed in (0, 1)
+    ],
+    "iterations": 4,
+    "largest": [40, 32, 32],
+    "checkpoint_minutes": 1000,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_json():
+    """The training as a JSON object, free to be changed."""
+    return copy.deepcopy(CONFIG)
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory):
+    """Two drawn torsos on the grid of the bundle."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed in (0, 1):
+        phantoms.write_case(folder / f"torso_{seed}", *phantoms.torso((40, 32, 28), seed, SPACING), SPACING)
+    return folder

@@ -1,0 +1,96 @@
+"""Losses: known answers, and what partly annotated volumes must not teach."""
+
+import math
+
+import pytest
+import torch
+
+from EfficientSegLib.training.losses import IGNORE, dice_ce, rows, selection_entropy
+
+
+def random_case(labels=4, voxels=500, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(voxels, labels, generator=generator)
+    return logits.requires_grad_(), torch.randint(labels, (voxels,), generator=generator)
+
+
+def test_a_certain_and_right_answer_costs_nothing():
+    target = torch.tensor([0, 1, 2, 2])
+    logits = 100.0 * torch.nn.functional.one_hot(target, 3).float()
+    assert dice_ce(logits, target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_an_undecided_answer_has_the_cost_worked_out_by_hand():
+    # Two voxels, one of label 1, p = 1/2 everywhere: Dice (2 * 0.5 + 1) / (1 + 1 + 1) = 2/3, cross-entropy log 2.
+    cost = dice_ce(torch.zeros(2, 2), torch.tensor([0, 1]), dice_weight=0.8, ce_weight=0.2)
+    assert cost.item() == pytest.approx(0.8 / 3 + 0.2 * math.log(2))
+
+
+def test_it_is_monais_loss_where_all_labels_are_there():
+    from monai.losses import DiceCELoss
+
+    logits, target = random_case()
+    theirs = DiceCELoss(
+        include_background=False, softmax=True, to_onehot_y=True, smooth_nr=1, smooth_dr=1, lambda_dice=0.8, lambda_ce=0.2
+    )
+    as_volume = logits.T.reshape(1, 4, 5, 10, 10)
+    expected = theirs(as_volume, target.reshape(1, 1, 5, 10, 10))
+    torch.testing.assert_close(dice_ce(logits, target), expected)
+
+
+def test_ignored_voxels_have_no_gradient():
+    logits = torch.randn(1, 3, 4, 4, 4, requires_grad=True)
+    target = torch.randint(3, (4, 4, 4), dtype=torch.uint8)
+    target[:2] = IGNORE
+    dice_ce(*rows(logits, target)).backward()
+    assert logits.grad[:, :, :2].abs().max() == 0
+    assert logits.grad[:, :, 2:].abs().max() > 0
+
+
+def test_a_volume_ignored_as_a_whole_costs_nothing_and_teaches_nothing():
+    logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
+    cost = dice_ce(*rows(logits, torch.full((2, 2, 2), IGNORE, dtype=torch.uint8)))
+    cost.backward()
+    assert cost == 0
+    assert logits.grad.abs().max() == 0
+
+
+def test_a_label_nobody_drew_is_not_taught_as_absent():
+    logits = torch.tensor([[0.0, 0.0, 9.0]], requires_grad=True)  # sure of label 2, in a voxel without any label
+    target = torch.tensor([0])
+    drawn = torch.tensor([False, True, False])
+    known = dice_ce(logits, target, drawn)
+    assert known.item() == pytest.approx(0, abs=1e-3)
+    everything_drawn = dice_ce(logits, target)
+    assert everything_drawn > 5
+
+
+def test_a_drawn_label_is_taught_as_absent_where_it_is_not():
+    logits = torch.tensor([[0.0, 9.0, 0.0]], requires_grad=True)
+    dice_ce(logits, torch.tensor([0]), torch.tensor([False, True, False])).backward()
+    assert logits.grad[0, 1] > 0.5
+
+
+def test_a_drawn_part_of_an_incompletely_drawn_label_still_teaches():
+    logits = torch.zeros(1, 3, requires_grad=True)
+    dice_ce(logits, torch.tensor([2]), torch.tensor([False, True, False])).backward()
+    assert logits.grad[0, 2] < 0
+
+
+def test_negatives_weigh_as_much_as_a_sample_with_labels():
+    logits = torch.zeros(5, 2)
+    assert dice_ce(logits, torch.zeros(5, dtype=torch.long)).item() == pytest.approx(math.log(2))
+
+
+def test_rows_keep_every_voxel_with_its_label():
+    logits = torch.randn(1, 3, 2, 3, 4)
+    target = torch.arange(24).reshape(2, 3, 4) % 3
+    flat, labels = rows(logits, target)
+    assert torch.equal(flat[7], logits[0, :, 0, 1, 3])
+    assert labels[7] == target[0, 1, 3]
+
+
+def test_entropy_is_highest_when_all_patches_are_alike_and_zero_when_one_is_certain():
+    assert selection_entropy(torch.zeros(8)).item() == pytest.approx(math.log(8))
+    assert selection_entropy(torch.tensor([100.0, 0, 0])).item() == pytest.approx(0, abs=1e-6)
+    assert math.isfinite(selection_entropy(torch.tensor([0.0, -87.3, -300.0])).item())
