@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             output_dir=str(scratch),
             bundle=str(find_bundle(arguments.bundle)),
             strategy=arguments.strategy,
-            options=_strategy_options(arguments.patches),
+            options=strategy_options(arguments.patches),
             device=arguments.device,
             threads=arguments.threads,
             save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
@@ -71,7 +71,8 @@ def patches_number(text: str) -> int | str:
     return int(text)
 
 
-def _strategy_options(patches: int | str | None) -> dict:
+def strategy_options(patches: int | str | None) -> dict:
+    """The strategy's options for a value of --patches; None changes nothing."""
     if patches is None:
         return {}
     return {"top_k": {"all": None, "coarse": 0}.get(patches, patches)}
