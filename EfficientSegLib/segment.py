@@ -13,6 +13,7 @@ from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
 from EfficientSegLib.errors import BundleError, OptionError
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
+from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.norms import for_inference
 from EfficientSegLib.options import read_options
 from EfficientSegLib.postprocess import clean
@@ -86,8 +87,8 @@ def load_model(bundle: Bundle, device: str) -> nn.Module:
             mend=mend,
         ) from error
     try:
-        model.load_state_dict(state, strict=True)
-    except (RuntimeError, AttributeError, TypeError) as error:
+        model.load_state_dict(unpack(state), strict=True)
+    except (RuntimeError, AttributeError, TypeError, KeyError) as error:
         raise BundleError(
             f"The weights of bundle {bundle.name!r} do not fit its network {bundle.network.name!r}.",
             why=" ".join(str(error).split())[:400],

@@ -24,6 +24,7 @@ class Options:
     """How NMSW looks at a volume."""
 
     top_k: int | None = 5  # patches read at full resolution; time grows with it; 0: coarse only; null: all
+    clip_top_k: bool = False  # read all patches of a volume that has fewer; otherwise that is an error
     skip_background: bool = True  # end early once only patches without any coarse structure are left; not if all
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
     pad_value: float = 0.0  # network value of air, for volumes smaller than a patch
@@ -92,6 +93,8 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
 def _choose(grid: list[PatchBox], scores: Tensor, foreground: Tensor, options: Options) -> list[ScoredBox]:
     """The k best patches; each list begins with the list of any smaller k."""
     k = len(grid) if options.top_k is None else options.top_k
+    if options.clip_top_k:
+        k = min(k, len(grid))
     check_count(k, len(grid))
     if options.skip_background and k < len(grid):
         k = min(k, int(foreground.sum()))

@@ -157,6 +157,11 @@ def test_a_number_of_patches_that_is_not_there_is_refused(volume, model, k):
         predict(volume, model, top_k=k)
 
 
+def test_a_number_meant_as_at_most_reads_all_patches_of_a_small_volume(volume, model):
+    assert len(predict(volume, model, top_k=99, clip_top_k=True).patches) == 15
+    assert len(predict(volume, model, top_k=3, clip_top_k=True).patches) == 3
+
+
 def test_a_plain_network_is_refused_with_the_strategy_that_fits(volume):
     with pytest.raises(OptionError, match="sliding_window"):
         predict(volume, networks.build("unet", UNET, 1, 2))
