@@ -28,6 +28,9 @@ class Overlay:
     """The overlay of one run; made, shown, hidden and removed as one."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._ids: list[str] = []  # of all nodes made here, the first to be removed last
         self._boxes = None
         self._chart = None
@@ -126,7 +129,7 @@ class Overlay:
             hierarchy.GetItemChildren(self._folder, children)
             if children.GetNumberOfIds() == 0:
                 hierarchy.RemoveItem(self._folder)
-        self.__init__()
+        self._forget()
 
     def _add(self, className: str, name: str, volumeNode):
         node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(name))

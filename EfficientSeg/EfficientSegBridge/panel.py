@@ -158,6 +158,8 @@ class Panel(Listener):
             self._paces[self._paceKey(run.parameters.bundle.folder)] = run.pace
         if run.state in ("done", "stopped") and self._node is not None and run.segments.node is not None:
             self._node.segmentation = run.segments.node
+        if self._node is not None:
+            self._result.setSegmentation(self._node.segmentation)
         text = " ".join([run.text, *self._warnings])
         self._say(text, "error" if run.failure and run.state == "failed" else "ok")
         self.runChanged()

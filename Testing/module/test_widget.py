@@ -1,6 +1,5 @@
 """The panel as a user meets it: click Segment and see nodes, click Stop and keep the work, fail and lose nothing."""
 
-import sys
 import unittest
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import slicer
 from bench import GEOMETRIES, labelsOf, makeBundle, makeVolume, playing, segmentNames, waitUntil
 
 from EfficientSegBridge import bundles, run_folder, words
+from EfficientSegBridge.parameters import Parameters
 from EfficientSegBridge.torch_probe import TorchState
 from EfficientSegBridge.worker_process import WorkerProcess
 
@@ -38,12 +38,13 @@ CRASHING = PLAY.replace("END", "time.sleep(0.3); os.abort()")
 
 
 def moduleWidget():
-    """The panel: of the running application, or loaded into the stand-in."""
-    if "EfficientSeg" not in sys.modules or not hasattr(slicer.modules, "efficientseg"):
+    """The panel: of the running application, with or without a main window, or loaded into the stand-in."""
+    if not hasattr(slicer.modules, "efficientseg"):
         import standin
 
         return standin.start().load_module(Path(__file__).parents[2] / "EfficientSeg" / "EfficientSeg.py")
-    slicer.util.selectModule("EfficientSeg")
+    if slicer.util.mainWindow() is not None:
+        slicer.util.selectModule("EfficientSeg")
     return slicer.modules.efficientseg.widgetRepresentation().self()
 
 
@@ -165,6 +166,8 @@ class TestSegment(WidgetCase):
         self.assertFalse(overlay.boxesNode.GetDisplayNode().GetVisibility())
 
     def test_edit_opens_the_segment_editor_with_both(self) -> None:
+        if slicer.util.mainWindow() is None:
+            self.skipTest("Another module can be opened in a main window only.")
         self.segment()
         self.waitForEnd()
         self.ui.editButton.click()
@@ -211,6 +214,15 @@ class TestStopAndFail(WidgetCase):
         self.segment()
         self.assertEqual(self.waitForEnd().state, "failed")
         self.assertIn("crashed", self.ui.statusLabel.text)
+        self.assertEarlierStands()
+
+    def test_a_failed_run_into_a_new_segmentation_leaves_the_earlier_one_on_show(self) -> None:
+        before = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+        self.play = CRASHING
+        self.logic.startSegmentation(self.volume, Parameters(self.bundle), self.panel)
+        self.assertEqual(self.waitForEnd().state, "failed")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), before)
+        self.assertIs(self.ui.segmentsTable.segmentationNode(), self.earlier)
         self.assertEarlierStands()
 
     def test_a_failure_says_what_why_and_mend(self) -> None:
@@ -300,9 +312,7 @@ class TestQuit(WidgetCase):
 
 class TestLogicAlone(WidgetCase):
     def test_it_needs_no_panel(self) -> None:
-        from EfficientSegBridge.parameters import Parameters
-
-        logic = sys.modules["EfficientSeg"].EfficientSegLogic(lambda python: WorkerProcess(playing(QUICK)))
+        logic = type(self.logic)(lambda python: WorkerProcess(playing(QUICK)))
         try:
             run = logic.startSegmentation(self.volume, Parameters(self.bundle, patches=2), waitForCompletion=True)
             self.assertEqual(run.state, "done")
