@@ -63,9 +63,7 @@ def axis_order(direction: np.ndarray, orientation: str) -> tuple[Index, tuple[bo
     """
     world = [0 if c in "LR" else 1 if c in "PA" else 2 for c in orientation]
     axes = max(permutations(range(3)), key=lambda p: sum(abs(direction[w, a]) for w, a in zip(world, p)))
-    flips = tuple(
-        bool((direction[w, a] < 0) == (letter in "LPS")) for w, a, letter in zip(world, axes, orientation)
-    )
+    flips = tuple(bool((direction[w, a] < 0) == (letter in "LPS")) for w, a, letter in zip(world, axes, orientation))
     return axes, flips
 
 

@@ -75,7 +75,7 @@ def strategy_options(patches: int | str | None) -> dict:
     """The strategy's options for a value of --patches; None changes nothing."""
     if patches is None:
         return {}
-    return {"top_k": {"all": None, "coarse": 0}.get(patches, patches)}
+    return {"top_k": {"all": None, "coarse": 0}.get(patches, patches), "clip_top_k": False}
 
 
 def _output_path(source: Path, given: str | None) -> Path:
