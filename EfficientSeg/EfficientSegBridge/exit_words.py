@@ -9,25 +9,36 @@ from EfficientSegLib.protocol import Failed
 # its access violation, which is how torch ends there when an allocation fails.
 OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D, 0xC0000005}
 CRASH_CODES = {6, 11, -6, -11, 134, 139}
+# PythonSlicer is a launcher: what it started may be killed or crash, the launcher itself ends with code 1 and this line.
+LAUNCHER_WORDS = "exit abnormally"
 MEMORY_WORDS = ("MemoryError", "not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
 
 
-def ended(code: int, crashed: bool, log: Sequence[str]) -> Failed:
+def ended(code: int, crashed: bool, log: Sequence[str], memoryMb: float = 0.0) -> Failed:
     """A worker that ended during a run without saying so itself.
 
     Args:
         code: exit code, or the signal's number where QProcess calls it a crash.
         crashed: QProcess's opinion.
         log: the last lines.
+        memoryMb: what its last heartbeat said that it holds; 0 if there was none.
     """
     unsigned = code & 0xFFFFFFFF
     last = next((line.strip() for line in reversed(log) if line.strip()), "")
     saidMemory = any(word.lower() in line.lower() for line in log[-20:] for word in MEMORY_WORDS)
+    held = _(" It held {gigabytes:.1f} GB.").format(gigabytes=memoryMb / 1024) if memoryMb else ""
+    smaller = _("Close other programs, crop the volume (Crop Volume module), or choose a smaller Effort.")
     if saidMemory or {code, unsigned} & OUT_OF_MEMORY_CODES:
         return Failed(
             _("The worker ran out of memory."),
-            _("The system ended it (exit code {code}).").format(code=code),
-            _("Close other programs, crop the volume (Crop Volume module), or choose a smaller Effort."),
+            _("The system ended it (exit code {code}).").format(code=code) + held,
+            smaller,
+        )
+    if any(LAUNCHER_WORDS in line for line in log[-20:]):
+        return Failed(
+            _("The worker ran out of memory or crashed."),
+            _("The system ended it behind Slicer's launcher, which does not tell why.") + held,
+            smaller,
         )
     if crashed or {code, unsigned} & CRASH_CODES:
         return Failed(

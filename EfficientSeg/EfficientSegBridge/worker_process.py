@@ -14,7 +14,18 @@ from EfficientSegBridge import exit_words, process_tree
 from EfficientSegBridge.interpreter import Command
 from EfficientSegBridge.line_assembler import LineAssembler
 from EfficientSegLib.errors import ProtocolError
-from EfficientSegLib.protocol import Event, Failed, Finished, Ready, Request, Shutdown, Started, decode, encode_request
+from EfficientSegLib.protocol import (
+    Event,
+    Failed,
+    Finished,
+    Heartbeat,
+    Ready,
+    Request,
+    Shutdown,
+    Started,
+    decode,
+    encode_request,
+)
 
 TICK_MS = 1000
 LOG_LINES = 2000  # older ones are forgotten
@@ -50,6 +61,7 @@ class WorkerProcess:
         self._verdict: Failed | None = None  # why we ended the process ourselves
         self._silentTicks = 0
         self._cancelTicks: int | None = None
+        self._memoryMb = 0.0  # said by the last heartbeat
         self._output, self._errors = LineAssembler(), LineAssembler()
         self.log: list[str] = []
         self.onLog: Callable[[str], None] | None = None
@@ -79,7 +91,7 @@ class WorkerProcess:
         if self.busy:
             raise RuntimeError("The worker is busy.")
         self._request, self._onEvent, self._verdict = request, onEvent, None
-        self._silentTicks, self._cancelTicks = 0, None
+        self._silentTicks, self._cancelTicks, self._memoryMb = 0, None, 0.0
         self._timer.start()
         if self._process is None:
             self._launch()
@@ -162,6 +174,8 @@ class WorkerProcess:
     def _pass(self, event: Event) -> None:
         if isinstance(event, Started):
             self._pids.add(event.pid)
+        elif isinstance(event, Heartbeat):
+            self._memoryMb = event.memory_mb
         onEvent = self._onEvent
         if isinstance(event, (Finished, Failed)):
             self._request = self._onEvent = None
@@ -179,7 +193,9 @@ class WorkerProcess:
         self._readErrors()
         for line in (*self._output.rest(), *self._errors.rest()):
             self._say(line)
-        failure = self._verdict or exit_words.ended(process.exitCode(), self._crashed(process), self.log)
+        failure = self._verdict or exit_words.ended(
+            process.exitCode(), self._crashed(process), self.log, self._memoryMb
+        )
         self._process = None
         self._forget()
         if self.busy:

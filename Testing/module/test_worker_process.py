@@ -47,6 +47,22 @@ class WorkerCase(unittest.TestCase):
         return ends[0]
 
 
+# What PythonSlicer does: it runs the real Python as a child, and when that is killed it says so and ends with 1.
+LAUNCHER = """
+import subprocess, sys
+code = subprocess.call([sys.executable, *sys.argv[1:]])
+if code < 0:
+    sys.stderr.write("error: [/Slicer/bin/python-real] exit abnormally - Report the problem.\\n")
+    sys.exit(1)
+sys.exit(code)
+"""
+
+
+def launched(command: Command) -> Command:
+    """The same worker behind a launcher."""
+    return Command(command.program, ("-c", LAUNCHER, *command.arguments), command.environment, command.folder)
+
+
 class TestTalk(WorkerCase):
     def test_events_come_in_order_and_end_once(self) -> None:
         self.start(
@@ -175,6 +191,26 @@ class TestEnds(WorkerCase):
         self.events.clear()
         worker.start(self.request(), self.events.append)
         self.assertIsInstance(self.waitForEnd(), Finished)
+
+
+class TestLauncher(WorkerCase):
+    def test_a_worker_killed_behind_it_is_said(self) -> None:
+        self.start(
+            launched(
+                playing("def play(request):\n    say('Heartbeat', memory_mb=5324.8)\n    os.kill(os.getpid(), 9)\n")
+            )
+        )
+        failed = self.waitForEnd()
+        self.assertRegex(failed.what, "ran out of memory or crashed")
+        self.assertIn("It held 5.2 GB.", failed.why)
+
+    def test_stop_ends_the_worker_behind_it(self) -> None:
+        worker = self.start(launched(playing("def play(request):\n    time.sleep(60)\n")))
+        self.assertTrue(waitUntil(lambda: Started in self.kinds()))
+        pids = worker.pids
+        self.assertEqual(len(pids), 2)
+        worker.stop()
+        self.assertTrue(waitUntil(lambda: not any(map(is_running, pids)), 3))
 
 
 class TestCancel(WorkerCase):
