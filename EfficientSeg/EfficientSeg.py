@@ -219,6 +219,10 @@ class EfficientSegTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         folder = str(ROOT / "Testing" / "module")
+        # After a reload, test files read earlier would still hold the classes of before.
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(folder):
+                del sys.modules[name]
         suite = unittest.TestLoader().discover(folder, top_level_dir=folder)
         if suite.countTestCases() == 0:
             raise AssertionError(f"No tests were found in {folder}.")

@@ -9,7 +9,7 @@ from EfficientSegLib.protocol import Failed
 # its access violation, which is how torch ends there when an allocation fails.
 OUT_OF_MEMORY_CODES = {9, -9, 137, 0xC0000017, 0xC000012D, 0xC0000005}
 CRASH_CODES = {6, 11, -6, -11, 134, 139}
-# PythonSlicer is a launcher: what it started may be killed or crash, the launcher itself ends with code 1 and this line.
+# PythonSlicer is a launcher: what it started may be killed or crash; the launcher then ends with code 1 and this line.
 LAUNCHER_WORDS = "exit abnormally"
 MEMORY_WORDS = ("MemoryError", "not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
 

@@ -84,10 +84,7 @@ def _intensities(volumeNode, bundle: Bundle, spacing: tuple[float, float, float]
         return [Finding("error", "modality", f"{error.what} {error.why}", error.mend)]
     voxels = slicer.util.arrayFromVolume(volumeNode).T
     said = suitability.warnings(voxels, spacing, bundle.modality, bundle.preprocess, said=kind)
-    return [
-        Finding("warning", "modality", line, _("You can segment it all the same; look at the result with care."))
-        for line in said
-    ]
+    return [Finding("warning", "modality", line, _("Look at the result with care.")) for line in said]
 
 
 def _bundle(bundle: Bundle | None, trouble: str) -> list[Finding]:

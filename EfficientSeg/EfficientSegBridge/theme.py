@@ -39,8 +39,11 @@ def link(target: str, text: str) -> str:
 
 
 def line(finding: Finding, more: bool = False) -> str:
-    """A finding as rich text: sign, fact and cure; `more` adds a link that opens the whole list."""
+    """A finding as rich text: sign, fact and cure; `more` adds a link that opens the whole list.
+
+    With `more` the cure of a mere warning is left to the list.
+    """
     said = f"{mark(finding.level)} {html.escape(finding.text)}"
-    if finding.cure:
+    if finding.cure and not (more and finding.level == "warning"):
         said += f" <i>{html.escape(finding.cure)}</i>"
     return f"{said} {link('more', _('more'))}" if more else said

@@ -47,9 +47,18 @@ def makeVolume(axes=None, shape=SHAPE, name="CT", array=None):
     return node
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory] = []  # removed when Python ends
+
+
+def makeFolder() -> Path:
+    """A new empty folder in the application's temporary one."""
+    _FOLDERS.append(tempfile.TemporaryDirectory(dir=slicer.app.temporaryPath, ignore_cleanup_errors=True))
+    return Path(_FOLDERS[-1].name)
+
+
 def makeBundle(folder=None, labels=None) -> Bundle:
     """A bundle with a manifest and a file in the place of weights."""
-    folder = Path(folder or tempfile.mkdtemp(dir=slicer.app.temporaryPath)) / "played"
+    folder = Path(folder or makeFolder()) / "played"
     bundle = Bundle(
         1,
         "played",
@@ -133,7 +142,7 @@ for line in sys.stdin:
 
 def played(script: str) -> Command:
     """The command of a worker that runs this script (functions `say`; modules json, os, sys, time)."""
-    folder = Path(tempfile.mkdtemp(dir=slicer.app.temporaryPath))
+    folder = makeFolder()
     (folder / "player.py").write_text(PLAYER, encoding="utf-8")
     (folder / "script.py").write_text(script, encoding="utf-8")
     return Command(python(), (str(folder / "player.py"), str(folder / "script.py")), dict(os.environ), str(ROOT))

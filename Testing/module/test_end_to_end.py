@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import labelsOf, makeVolume, rotation, waitUntil
+from bench import labelsOf, makeFolder, makeVolume, rotation, waitUntil
 
 from EfficientSegBridge import bundles, run_folder
 from EfficientSegBridge.interpreter import workerCommand
@@ -126,9 +126,8 @@ class TestEndToEnd(unittest.TestCase):
 
     def test_a_bundle_with_other_weights_is_refused(self) -> None:
         import shutil
-        import tempfile
 
-        folder = Path(tempfile.mkdtemp(dir=slicer.app.temporaryPath)) / "Dr. Jöhn Ωé"
+        folder = makeFolder() / "Dr. Jöhn Ωé"
         shutil.copytree(self.bundle.folder, folder)
         (folder / "weights.pt").write_bytes(b"something else")
         run = SegmentationRun(

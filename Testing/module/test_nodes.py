@@ -1,13 +1,11 @@
 """Volume node to file, labels to segments: geometry, names and values stay, however the scan lies."""
 
-import tempfile
 import unittest
-from pathlib import Path
 
 import numpy as np
 import slicer
 import vtk
-from bench import GEOMETRIES, SHAPE, makeVolume, rotation
+from bench import GEOMETRIES, SHAPE, makeFolder, makeVolume, rotation
 
 from EfficientSegBridge import nodes
 from EfficientSegLib import volume as volume_file
@@ -18,7 +16,7 @@ from EfficientSegLib.geometry import PatchBox
 class TestWriteVolume(unittest.TestCase):
     def setUp(self) -> None:
         slicer.mrmlScene.Clear(0)
-        self.folder = Path(tempfile.mkdtemp(dir=slicer.app.temporaryPath)) / "Dr. Jöhn Ωé"
+        self.folder = makeFolder() / "Dr. Jöhn Ωé"
         self.folder.mkdir()
 
     def test_the_worker_reads_the_same_voxels_at_the_same_place(self) -> None:

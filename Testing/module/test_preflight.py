@@ -2,15 +2,13 @@
 
 import os
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 from typing import ClassVar
 from unittest import mock
 
 import numpy as np
 import slicer
-from bench import makeBundle, makeVolume, waitUntil
+from bench import makeBundle, makeFolder, makeVolume, waitUntil
 
 from EfficientSegBridge import packages, preflight, torch_probe
 from EfficientSegBridge.interpreter import Command
@@ -111,7 +109,7 @@ class TestProbe(unittest.TestCase):
     """In a child process with a torch of our making."""
 
     def probe(self, files: dict[str, str]) -> TorchState:
-        folder = Path(tempfile.mkdtemp(dir=slicer.app.temporaryPath))
+        folder = makeFolder()
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+import qt
 import slicer
 from bench import GEOMETRIES, labelsOf, makeBundle, makeVolume, playing, segmentNames, waitUntil
 
@@ -56,6 +57,7 @@ class WidgetCase(unittest.TestCase):
         self.widget = moduleWidget()
         self.ui, self.logic, self.panel = self.widget.ui, self.widget.logic, self.widget.panel
         self.bundle = makeBundle()
+        self.setting = qt.QSettings().value(bundles.SETTING) or ""
         bundles.add(Path(self.bundle.folder))
         self.panel._fillBundles()
         self.panel._probe.stop()
@@ -75,6 +77,7 @@ class WidgetCase(unittest.TestCase):
         self.logic.stop()
         self.logic._makeWorker = self.makeWorker
         self.logic.forgetScene()
+        qt.QSettings().setValue(bundles.SETTING, self.setting)
 
     def segment(self) -> None:
         self.ui.segmentButton.click()

@@ -3,12 +3,9 @@
 import os
 import signal
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
-import slicer
-from bench import played, playing, waitUntil
+from bench import makeFolder, played, playing, waitUntil
 
 from EfficientSegBridge import exit_words, process_tree
 from EfficientSegBridge.interpreter import Command
@@ -20,7 +17,7 @@ from EfficientSegLib.protocol import Failed, Finished, Heartbeat, Progress, Requ
 
 class WorkerCase(unittest.TestCase):
     def setUp(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(dir=slicer.app.temporaryPath))
+        self.folder = makeFolder()
         self.events: list[object] = []
         self.worker = None
 
