@@ -77,6 +77,7 @@ class Lifeline:
 
     def __init__(self) -> None:
         self._parent = os.getppid()
+        self._follows_own_parent = False
         self._watched: int | None = None
         self._folder: Path | None = None
         self._is_temporary = False
@@ -88,8 +89,9 @@ class Lifeline:
         self._far_end = far_end
         signal.signal(signal.SIGTERM, lambda *_: None)
 
-    def watch(self) -> None:
-        """Begin, in a thread of its own."""
+    def watch(self, own_parent: bool = True) -> None:
+        """Begin, in a thread of its own; without `own_parent` only the process that a request names counts."""
+        self._follows_own_parent = own_parent and sys.platform != "win32"  # there, a parent's number stays
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
 
     @contextmanager
@@ -128,7 +130,7 @@ class Lifeline:
                 self.end()
 
     def _is_orphan(self) -> bool:
-        if sys.platform != "win32" and os.getppid() != self._parent:
+        if self._follows_own_parent and os.getppid() != self._parent:
             return True
         return self._watched is not None and not is_running(self._watched)
 

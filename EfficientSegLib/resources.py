@@ -16,12 +16,15 @@ from EfficientSegLib.geometry import Index
 
 MB = 1 << 20
 
-# Measured on runs of the worker, rounded up (Testing/benchmarks/worker_latency.py prints what a run really took).
-LIBRARIES_MB = 350.0  # Python, torch, SimpleITK
-RESTORING_MB = 300.0  # logits of one slab on the way back to the input grid
+# Measured on runs of the worker, rounded up (Testing/benchmarks/worker_latency.py prints both): 20 and 117 labels with
+# the paper's network, 11 labels with a small one. The truth was 70 to 97 % of the estimate.
+LIBRARIES_MB = 380.0  # Python, torch, SimpleITK
+WEIGHTS_TIMES = 2.5  # the file, the network, and its form for inference while it is made
 INPUT_BYTES = 12  # per voxel: as read and its copy, real numbers, labels
 PREPARED_BYTES = 12  # per voxel at the bundle's spacing: resampled, oriented, padded
-FEATURE_BYTES = 3.0  # per voxel and channel: the first levels work at half resolution, several at a time
+LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
+FEATURE_BYTES = 4.0  # per voxel and channel of the first level
+SLAB_CELLS, SLAB_MB, SLAB_COPIES = 18, 256.0, 4  # logits on the way back to the input grid
 
 
 def available_memory_mb() -> float:
@@ -93,21 +96,28 @@ def estimate_memory_mb(
         options: replace the bundle's strategy options one by one.
     """
     network, strategy = bundle.network.options, {**bundle.strategy.options, **(options or {})}
-    prepared = _product(
-        max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)
-    )
+    grid = [max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)]
+    prepared, logits, features = _product(grid), bundle.num_labels * 4, _widest(network) * FEATURE_BYTES
     patch = _product(network.get("patch_size") or strategy.get("patch_size") or (128, 128, 128))
-    small = prepared / _product(network.get("downsampling", (1, 1, 1)))
+    is_nmsw = bundle.network.name == "nmsw"
+    small = prepared / _product(network.get("downsampling", (3, 3, 3))) if is_nmsw else 0
     read = strategy.get("top_k", 5) if bundle.strategy.name == "nmsw" else None
-    joined = prepared if read is None else min(prepared, read * patch)
-    logits = bundle.num_labels * 4
-    kept = min(joined * logits / MB, strategy.get("memory_mb", 2000.0))
-    needed = (
+    kept = (prepared if read is None else min(prepared, read * patch)) * logits / MB
+    slab = grid[0] * grid[1] * SLAB_CELLS * logits / MB
+    weights = bundle.weights_path.stat().st_size / MB if bundle.weights_path.is_file() else 0
+    voxels = (
         _product(shape) * INPUT_BYTES
         + prepared * PREPARED_BYTES
-        + (small + patch) * (2 * logits + _widest(network) * FEATURE_BYTES)
+        + small * (2 * logits + features)
+        + patch * (LOGITS_COPIES * logits + features)
     )
-    return LIBRARIES_MB + RESTORING_MB + kept + needed / MB
+    return (
+        LIBRARIES_MB
+        + weights * WEIGHTS_TIMES
+        + voxels / MB
+        + min(kept, strategy.get("memory_mb", 2000.0))
+        + min(slab, SLAB_MB) * SLAB_COPIES
+    )
 
 
 def check_memory(

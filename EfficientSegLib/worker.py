@@ -129,7 +129,7 @@ def _once(path: Path, channel: Channel, lifeline: Lifeline) -> int:
         return 1
     if isinstance(request, Shutdown):
         return 0
-    lifeline.watch()
+    lifeline.watch(own_parent=False)  # a shell may start it and go
     return 0 if worker.answer(request) else 1
 
 

@@ -1,10 +1,12 @@
 """Testing/run.py: environments that are made once and only half trusted, and skips that do not read as passes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 TESTING = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTING))
@@ -140,3 +142,17 @@ def test_missing_system_libraries_come_with_the_line_that_installs_them():
 def test_help_needs_no_environment(command, words):
     done = subprocess.run([sys.executable, TESTING / "run.py", command, "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and words in done.stdout
+
+
+def test_the_demo_leaves_a_segmentation_a_picture_and_a_record_and_nothing_else(tmp_path):
+    write_tiny_ct(tmp_path / "scan.nii.gz")
+    write_tiny_bundle(tmp_path / "tiny")
+    output = tmp_path / "out"
+    command = [sys.executable, TESTING / "runner" / "demo.py", "--input", tmp_path / "scan.nii.gz"]
+    command += ["--bundle", tmp_path / "tiny", "--output", output]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    done = subprocess.run(command, capture_output=True, env=environment, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in output.iterdir()) == ["overview.png", "run.json", "scan.seg.nrrd"]
+    assert "Patches read: 4 of 80" in done.stdout
+    assert all(words in done.stdout for words in ("cold worker", "warm worker", "first labels", "peak memory"))
