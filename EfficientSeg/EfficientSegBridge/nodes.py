@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
+from EfficientSegLib import suitability
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.geometry import PatchBox
 
@@ -22,7 +23,6 @@ NRRD_TYPES = {
     "float32": "float",
     "float64": "double",
 }
-SHEAR_TOLERANCE = 1e-4  # cosine between two axes; scanners' headers are rounded to about 1e-6
 
 
 def ijkToRas(volumeNode) -> np.ndarray:
@@ -75,9 +75,8 @@ def checkVolume(volumeNode) -> None:
             why="Voxels need a size.",
             mend="Correct it in the Volumes module, under Volume Information.",
         )
-    axes = columns / spacing
-    shear = np.abs(axes.T @ axes - np.eye(3)).max()
-    if shear > SHEAR_TOLERANCE:
+    shear = suitability.skew(columns / spacing)
+    if shear > suitability.LARGEST_SKEW:
         degrees = np.degrees(np.arcsin(min(shear, 1.0)))
         raise VolumeError(
             f"The axes of {name} are sheared by {degrees:.1f}°.",
