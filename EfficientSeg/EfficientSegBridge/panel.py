@@ -3,6 +3,7 @@ node, the preflight findings and the run; nothing is computed here.
 """
 
 import html
+from contextlib import contextmanager
 from pathlib import Path
 
 import qt
@@ -44,7 +45,7 @@ class Panel(Listener):
         self._probe = probe or TorchProbe(self._onTorch)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
-        self._preflight = PreflightLine(ui, self._check)
+        self._preflight = PreflightLine(ui, self._check, self._onAction)
         theme.setIcons(ui)
         ui.effortSlider.maximum = len(words.EFFORTS) - 1
         ui.logText.maximumBlockCount = LOG_LINES
@@ -91,25 +92,36 @@ class Panel(Listener):
         """Segment was clicked; a second click during a run does nothing."""
         if self._node is None or self._logic.running:
             return
-        with slicer.util.tryWithErrorDisplay(_("The run could not be started.")):
-            try:
-                if self._torchIsMissing():
-                    self._install()
-                else:
-                    self._start()
-            except EfficientSegError as error:
-                self._say(str(error), "error")
-                self._showState()
+        with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self._saying():
+            if self._torchIsMissing():
+                self._segmentOnceInstalled = self._install()
+            else:
+                self._start()
+
+    @contextmanager
+    def _saying(self):
+        """Errors meant for the user are said under the button."""
+        try:
+            yield
+        except EfficientSegError as error:
+            self._say(str(error), "error")
+            self._showState()
 
     def _torchIsMissing(self) -> bool:
         return self._probe.state.state == "missing" and not self._externalPython()
 
-    def _install(self) -> None:
-        """Install PyTorch after asking; the run starts once the probe has found it."""
+    def _onAction(self, action: str) -> None:
+        with slicer.util.tryWithErrorDisplay(_("PyTorch could not be installed.")), self._saying():
+            if action == "install":
+                self._install()
+
+    def _install(self) -> bool:
+        """Install PyTorch after asking, then look again; False if the answer was no."""
         wanted = [line for line in packages.requirements() if packages.packageName(line) == "torch"]
-        if packages.install(slicer.util.confirmOkCancelDisplay, wanted):
-            self._segmentOnceInstalled = True
+        installed = packages.install(slicer.util.confirmOkCancelDisplay, wanted)
+        if installed:
             self.probe(again=True)
+        return installed
 
     def _start(self) -> None:
         choice = self._choice()
@@ -201,13 +213,11 @@ class Panel(Listener):
         folder = qt.QFileDialog.getExistingDirectory(self._root, _("Choose the folder with bundle.json"))
         if not folder:
             return
-        try:
+        with self._saying():
             bundles.add(Path(folder))
             self._fillBundles()
             if self._node is not None:
                 self._node.bundle = str(Path(folder))
-        except EfficientSegError as error:
-            self._say(str(error), "error")
 
     def _onPython(self, path: str) -> None:
         qt.QSettings().setValue(PYTHON_SETTING, path)

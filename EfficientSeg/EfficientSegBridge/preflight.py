@@ -28,6 +28,7 @@ class Finding:
     subject: str  # torch, device, memory, disk, bundle, modality, geometry, volume
     text: str
     cure: str = ""
+    action: str = ""  # "install": a click mends it
 
 
 def check(volumeNode, bundle: Bundle | None, torch: TorchState, device: str, bundleTrouble: str = "") -> list[Finding]:
@@ -100,7 +101,7 @@ def _torch(torch: TorchState) -> list[Finding]:
     if torch.state == "unknown":
         return [Finding("wait", "torch", _("Looking for PyTorch …"))]
     if torch.state == "missing":
-        return [Finding("error", "torch", _("PyTorch is not installed."), _("Click Segment to install it."))]
+        return [Finding("error", "torch", _("PyTorch is not installed."), _("It can be installed now."), "install")]
     if torch.state == "partial":
         return [Finding("error", "torch", _("PyTorch is installed only in part: an installation broke off."), again)]
     if torch.state == "broken":

@@ -16,15 +16,17 @@ class PreflightLine:
     Args:
         ui: the panel's widgets by name.
         check: looks again and calls `show`.
+        onAction: told which finding's link was clicked.
     """
 
-    def __init__(self, ui, check: Callable[[], None]) -> None:
-        self._ui = ui
+    def __init__(self, ui, check: Callable[[], None], onAction: Callable[[str], None]) -> None:
+        self._ui, self._onAction = ui, onAction
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(WAIT_MS)
         self._timer.timeout.connect(check)
         ui.preflightLabel.connect("linkActivated(QString)", self._onLink)
+        ui.preflightDetails.connect("linkActivated(QString)", self._onLink)
 
     def soon(self) -> None:
         self._timer.start()
@@ -40,3 +42,5 @@ class PreflightLine:
     def _onLink(self, link: str) -> None:
         if link == "more":
             self._ui.preflightDetails.setVisible(not self._ui.preflightDetails.isVisible())
+        else:
+            self._onAction(link)

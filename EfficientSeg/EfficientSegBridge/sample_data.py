@@ -1,9 +1,8 @@
 """The sample CT, offered in Slicer's Sample Data module; it comes with the extension and is not downloaded."""
 
-from EfficientSegBridge.translation import _
 from EfficientSegLib.environment import ROOT
 
-NAME = "EfficientSegCT"
+NAME = "CT abdomen and pelvis"
 FILE = ROOT / "Resources" / "SampleData" / "ts_ct_full.nii.gz"
 
 
@@ -12,7 +11,7 @@ def register() -> None:
     import SampleData  # the module may be loaded after ours
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category=_("Segmentation"),
+        category="EfficientSeg",
         sampleName=NAME,
         thumbnailFileName=str(ROOT / "Resources" / "Icons" / "EfficientSegCT.png"),
         uris=FILE.as_uri(),

@@ -46,4 +46,6 @@ def line(finding: Finding, more: bool = False) -> str:
     said = f"{mark(finding.level)} {html.escape(finding.text)}"
     if finding.cure and not (more and finding.level == "warning"):
         said += f" <i>{html.escape(finding.cure)}</i>"
+    if finding.action:
+        said += f" {link(finding.action, _('Install …'))}"
     return f"{said} {link('more', _('more'))}" if more else said

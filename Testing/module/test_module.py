@@ -116,8 +116,11 @@ class TestInstall(WidgetCase):
         self.panel._check()
         self.assertIn("PyTorch is not installed", self.ui.preflightLabel.text)
         self.panel._preflight._onLink("more")
-        self.assertTrue(waitUntil(lambda: "Click Segment to install it" in self.ui.preflightDetails.text, 2))
+        self.assertTrue(waitUntil(lambda: "It can be installed now" in self.ui.preflightDetails.text, 2))
         self.panel._preflight._onLink("more")
+        with mock.patch.object(packages, "install", return_value=False) as install:
+            self.ui.preflightLabel.linkActivated("install")
+        self.assertEqual(install.call_count, 1)
 
 
 class TestScene(WidgetCase):
