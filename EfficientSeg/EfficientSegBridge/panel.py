@@ -4,12 +4,13 @@ node, the preflight findings and the run; nothing is computed here.
 
 import html
 from contextlib import contextmanager
-from pathlib import Path
 
 import qt
 import slicer
 
-from EfficientSegBridge import bundles, packages, preflight, theme, words
+from EfficientSegBridge import packages, preflight, theme, words
+from EfficientSegBridge.bundles import Choice
+from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.result_section import ResultSection
@@ -38,11 +39,11 @@ class Panel(Listener):
         self._node = None
         self._guiTag = None
         self._nodeTag = None
-        self._choices: list[bundles.Choice] = []
         self._warnings: list[str] = []
         self._paces: dict[tuple, words.Pace] = {}
         self._segmentOnceInstalled = False
         self._probe = probe or TorchProbe(self._onTorch)
+        self._model = ModelRow(ui, self._onBundle)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
@@ -52,14 +53,12 @@ class Panel(Listener):
         ui.pythonPathEdit.currentPath = str(qt.QSettings().value(PYTHON_SETTING) or "")
         self._connect()
         logic.onLog = self._onLog
-        self._fillBundles()
 
     def _connect(self) -> None:
         ui = self._ui
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
         ui.browseButton.connect("clicked()", self._onBrowse)
-        ui.bundleSelector.connect("activated(int)", self._onBundle)
         ui.effortSlider.connect("valueChanged(int)", self._onEffort)
         ui.pythonPathEdit.connect("currentPathChanged(QString)", self._onPython)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
@@ -186,7 +185,7 @@ class Panel(Listener):
             return
         self._ui.effortSlider.value = node.effort
         self._keepSegmentationFitting()
-        self._showChoice()
+        self._model.show(node.bundle)
         self._showEffort()
         self._result.setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
@@ -205,19 +204,13 @@ class Panel(Listener):
         if self._node is not None:
             self._node.effort = int(place)
 
-    def _onBundle(self, index: int) -> None:
+    def _onBundle(self, folder: str) -> None:
         if self._node is not None:
-            self._node.bundle = str(self._choices[index].folder)
+            self._node.bundle = folder
 
     def _onBrowse(self) -> None:
-        folder = qt.QFileDialog.getExistingDirectory(self._root, _("Choose the folder with bundle.json"))
-        if not folder:
-            return
         with self._saying():
-            bundles.add(Path(folder))
-            self._fillBundles()
-            if self._node is not None:
-                self._node.bundle = str(Path(folder))
+            self._model.browse(self._root)
 
     def _onPython(self, path: str) -> None:
         qt.QSettings().setValue(PYTHON_SETTING, path)
@@ -241,30 +234,8 @@ class Panel(Listener):
 
     # What is shown
 
-    def _fillBundles(self) -> None:
-        self._choices = bundles.choices()
-        selector = self._ui.bundleSelector
-        selector.clear()
-        for index, choice in enumerate(self._choices):
-            selector.addItem(choice.title if choice.bundle else _("{name} (unusable)").format(name=choice.title))
-            tip = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
-            selector.setItemData(index, tip, qt.Qt.ItemDataRole.ToolTipRole)
-        self._showChoice()
-
-    def _choice(self) -> bundles.Choice | None:
-        """The chosen model; a scene from elsewhere finds it by its folder's name."""
-        said = Path(self._node.bundle) if self._node is not None and self._node.bundle else None
-        for fits in (lambda choice: choice.folder == said, lambda choice: said and choice.folder.name == said.name):
-            for choice in self._choices:
-                if fits(choice):
-                    return choice
-        return self._choices[0] if self._choices else None
-
-    def _showChoice(self) -> None:
-        choice = self._choice()
-        if choice is not None:
-            self._ui.bundleSelector.currentIndex = self._choices.index(choice)
-            self._ui.bundleSelector.toolTip = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
+    def _choice(self) -> Choice | None:
+        return self._model.choice(self._node.bundle if self._node is not None else "")
 
     def _showEffort(self) -> None:
         if self._node is None:

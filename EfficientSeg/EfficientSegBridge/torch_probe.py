@@ -8,11 +8,11 @@ from typing import Literal
 
 import qt
 
+from EfficientSegBridge.child.probe_torch import MARK
 from EfficientSegBridge.interpreter import Command, pythonCommand
-from EfficientSegBridge.torch_probe_script import MARK
 from EfficientSegBridge.translation import _
 
-SCRIPT = Path(__file__).with_name("torch_probe_script.py")
+SCRIPT = Path(__file__).parent / "child" / "probe_torch.py"
 
 
 @dataclass(frozen=True)

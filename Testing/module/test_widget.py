@@ -59,7 +59,7 @@ class WidgetCase(unittest.TestCase):
         self.bundle = makeBundle()
         self.setting = qt.QSettings().value(bundles.SETTING) or ""
         bundles.add(Path(self.bundle.folder))
-        self.panel._fillBundles()
+        self.panel._model.fill()
         self.panel._probe.stop()
         self.panel._probe.state = TorchState("ok", "2.9")
         self.logic.stop()
