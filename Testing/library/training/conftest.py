@@ -2,11 +2,12 @@
 
 import copy
 
-import phantoms
 import pytest
 import torch
 
-UNET = {"channels": [4, 6], "strides": [2, 1]}
+import phantoms
+
+UNET = {"channels": [4, 6, 6], "strides": [2, 2, 1]}
 SPACING = (8.0, 8.0, 8.0)
 BUNDLE = {
     "name": "tiny",

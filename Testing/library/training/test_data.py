@@ -3,10 +3,10 @@
 import dataclasses
 
 import numpy as np
-import phantoms
 import pytest
 import torch
 
+import phantoms
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess
 from EfficientSegLib.errors import TrainingError, VolumeError
 from EfficientSegLib.training.chest import widen

@@ -31,7 +31,13 @@ def test_it_is_monais_loss_where_all_labels_are_there():
 
     logits, target = random_case()
     theirs = DiceCELoss(
-        include_background=False, softmax=True, to_onehot_y=True, smooth_nr=1, smooth_dr=1, lambda_dice=0.8, lambda_ce=0.2
+        include_background=False,
+        softmax=True,
+        to_onehot_y=True,
+        smooth_nr=1,
+        smooth_dr=1,
+        lambda_dice=0.8,
+        lambda_ce=0.2,
     )
     as_volume = logits.T.reshape(1, 4, 5, 10, 10)
     expected = theirs(as_volume, target.reshape(1, 1, 5, 10, 10))

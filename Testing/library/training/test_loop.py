@@ -1,0 +1,204 @@
+"""The loop: interrupted equals uninterrupted, nothing is lost or mixed, and a bundle comes out."""
+
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from EfficientSegLib import bundle as bundles
+from EfficientSegLib.errors import OptionError, TrainingError
+from EfficientSegLib.options import read_options
+from EfficientSegLib.segment import load_model
+from EfficientSegLib.training import checkpoint, loop
+from EfficientSegLib.training.config import TrainConfig, read_config
+from EfficientSegLib.training.loop import Run, schedule, train, train_from_file
+from EfficientSegLib.training.processes import Place
+
+ROOT = Path(__file__).resolve().parents[3]
+ALONE = Place(0, 1)
+
+
+def config(tiny_json, **changes) -> TrainConfig:
+    return read_options(TrainConfig, {**tiny_json, **changes})
+
+
+def weights_of(folder: Path) -> dict:
+    return torch.load(folder / checkpoint.FILE, weights_only=True)["model"]
+
+
+def assert_same(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def test_a_short_training_writes_a_bundle_that_loads(tiny_json, data_folder, awkward_folder):
+    folder = train(config(tiny_json, provenance={"note": "from a test"}), data_folder, awkward_folder)
+    bundle = bundles.load(folder)
+    assert bundle.provenance["iterations"] == 4
+    assert bundle.provenance["note"] == "from a test"
+    model = load_model(bundle, "cpu")
+    trained = weights_of(awkward_folder)["theta"]
+    torch.testing.assert_close(model.theta.detach(), trained.half().float())
+    steps = [json.loads(line)["step"] for line in (awkward_folder / loop.LOG).read_text().splitlines()]
+    assert steps == [0, 1, 2, 3]
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tiny_json, data_folder, tmp_path, monkeypatch):
+    train(config(tiny_json), data_folder, tmp_path / "whole")
+    plain_step = Run.step
+
+    def stop_at_two(run, step):
+        if step == 2:
+            raise KeyboardInterrupt
+        return plain_step(run, step)
+
+    always = config(tiny_json, checkpoint_minutes=0.0)
+    monkeypatch.setattr(Run, "step", stop_at_two)
+    with pytest.raises(KeyboardInterrupt):
+        train(always, data_folder, tmp_path / "parts")
+    monkeypatch.setattr(Run, "step", plain_step)
+    assert torch.load(tmp_path / "parts" / checkpoint.FILE, weights_only=True)["step"] == 2
+    train(always, data_folder, tmp_path / "parts")
+    assert_same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts"))
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(tiny_json, data_folder, tmp_path):
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps({**tiny_json, "iterations": 1000, "checkpoint_minutes": 0.0}))
+    program = "import sys; from EfficientSegLib.training.loop import train_from_file; train_from_file(*sys.argv[1:])"
+    arguments = [sys.executable, "-c", program, str(path), str(data_folder), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not (tmp_path / checkpoint.FILE).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    run = Run(read_config(path), data_folder, ALONE)
+    state = checkpoint.load(tmp_path, run.config.fingerprint)
+    assert 0 < state["step"] < 1000
+    run.load(state)
+    assert math.isfinite(run.step(state["step"])["low"])
+
+
+def test_a_checkpoint_of_another_training_is_refused_in_words(tiny_json, data_folder, tmp_path):
+    train(config(tiny_json), data_folder, tmp_path)
+    with pytest.raises(TrainingError, match="belongs to another training.*without resuming"):
+        train(config(tiny_json, seed=1), data_folder, tmp_path)
+    train(config(tiny_json, seed=1), data_folder, tmp_path, resume=False)
+
+
+def test_texts_and_colours_may_change_during_a_training(tiny_json):
+    before = config(tiny_json).fingerprint
+    tiny_json["bundle"]["title"] = "Another title"
+    tiny_json["bundle"]["labels"][0]["color"] = [1, 2, 3]
+    assert config(tiny_json).fingerprint == before
+    tiny_json["bundle"]["preprocess"]["intensity"]["low"] = -300
+    assert config(tiny_json).fingerprint != before
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_case_and_keeps_the_checkpoint(
+    tiny_json, data_folder, tmp_path, monkeypatch
+):
+    from EfficientSegLib.training.recipes import nmsw
+
+    plain = nmsw.losses
+
+    def broken_at_the_end(model, sample, options, progress, generator):
+        terms = plain(model, sample, options, progress, generator)
+        return terms if progress < 0.7 else {**terms, "patch": terms["patch"] * math.nan}
+
+    monkeypatch.setattr(nmsw, "losses", broken_at_the_end)
+    with pytest.raises(TrainingError, match=r"At step 3 the loss of torso_\d/image.nii.gz is not a finite number"):
+        train(config(tiny_json, checkpoint_minutes=0.0), data_folder, tmp_path)
+    state = torch.load(tmp_path / checkpoint.FILE, weights_only=True)
+    assert state["step"] == 3
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_a_full_disk_is_told_and_the_checkpoint_before_stays(tmp_path, monkeypatch):
+    checkpoint.save({"step": 1, "fingerprint": "a"}, tmp_path)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match="step 2 .* not written.*Free some space.*checkpoint before"):
+        checkpoint.save({"step": 2, "fingerprint": "a"}, tmp_path)
+    monkeypatch.undo()
+    assert checkpoint.load(tmp_path, "a")["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.FILE]
+
+
+def test_a_broken_checkpoint_is_refused(tmp_path):
+    (tmp_path / checkpoint.FILE).write_bytes(b"cut off")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        checkpoint.load(tmp_path, "a")
+
+
+def test_two_processes_equal_the_average_of_their_samples_in_one(tiny_json, data_folder, tmp_path):
+    pair = config(tiny_json, processes=2, iterations=1, clip=1e6)
+    train(pair, data_folder, tmp_path)
+    gradients = []
+    for rank in (0, 1):
+        run = Run(pair, data_folder, Place(rank, 1))
+        run.step(0)
+        gradients.append([parameter.grad for parameter in run.model.parameters()])
+    moments = torch.load(tmp_path / checkpoint.FILE, weights_only=True)["optimiser"]["state"]
+    assert len(moments) == len(gradients[0])
+    for (_, state), one, other in zip(sorted(moments.items()), *gradients):
+        # After one step the first moment of AdamW is a tenth of the gradient.
+        torch.testing.assert_close(state["exp_avg"], 0.1 * (one + other) / 2, rtol=1e-3, atol=1e-6)
+
+
+def test_another_number_of_processes_than_the_file_says_is_refused(tiny_json, data_folder, tmp_path):
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps(tiny_json))
+    with pytest.raises(TrainingError, match="2 processes were asked for"):
+        train_from_file(path, data_folder, tmp_path, processes=2)
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    rates = [schedule(step, 100, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-3
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"cases": []}, "no cases"),
+        ({"iterations": 0}, "iterations is 0"),
+        ({"learning_rat": 1}, "learning_rat"),
+        ({"recipe": {"name": "nmsw"}, "bundle": {"name": "x"}}, "missing"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_anything_starts(tiny_json, tmp_path, change, words):
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps({**tiny_json, **change}))
+    with pytest.raises(TrainingError, match=words):
+        read_config(path)
+
+
+def test_an_unknown_recipe_names_the_known_ones(tiny_json, data_folder):
+    with pytest.raises(OptionError, match="nmsw, patch"):
+        Run(config(tiny_json, recipe={"name": "magic"}), data_folder, ALONE)
+
+
+def test_samples_too_small_for_a_patch_are_refused(tiny_json, data_folder):
+    with pytest.raises(TrainingError, match="Raise largest"):
+        Run(config(tiny_json, largest=[8, 32, 32]), data_folder, ALONE)
