@@ -22,51 +22,54 @@ SIDES = ((0, 2, 6, 4), (1, 3, 7, 5), (0, 1, 5, 4), (2, 3, 7, 6), (0, 1, 3, 2), (
 # From last to first: bluish grey, green, yellow, orange; light enough over dark CT, told apart by lightness too.
 RAMP = ((0.36, 0.44, 0.60), (0.25, 0.66, 0.62), (0.60, 0.83, 0.40), (0.98, 0.85, 0.30), (1.00, 0.55, 0.20))
 COLORS = 64
+ROLE = "EfficientSeg.Overlay"  # attribute of the overlay's nodes and of their folder
+ROLES = {  # and the class of each
+    "boxes": "vtkMRMLModelNode",
+    "colors": "vtkMRMLColorTableNode",
+    "weights": "vtkMRMLTableNode",
+    "series": "vtkMRMLPlotSeriesNode",
+    "chart": "vtkMRMLPlotChartNode",
+}
 
 
 class Overlay:
-    """The overlay of one run; made, shown, hidden and removed as one."""
+    """The overlay of the latest run; made, shown, hidden and removed as one.
 
-    def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._ids: list[str] = []  # of all nodes made here, the first to be removed last
-        self._boxes = None
-        self._chart = None
-        self._table = None
-        self._folder = 0
+    It has no memory of its own: its nodes carry their role as an attribute, so that one that was saved with a scene is
+    found again when the scene is loaded.
+    """
 
     @property
     def boxesNode(self):
         """The model node of all boxes, or None."""
-        return self._boxes
+        return _find("boxes")
 
     @property
     def chartNode(self):
         """The bar chart of the class weights, or None."""
-        return self._chart
+        return _find("chart")
 
     @property
     def tableNode(self):
         """The table of the class weights, or None."""
-        return self._table
+        return _find("weights")
 
     def showPatches(self, boxes: Sequence[ScoredBox], volumeNode, visible: bool = True) -> None:
         """Draw the boxes, best first, in voxels of the volume; under its parent transform like the volume itself."""
         if not boxes:
             return
         surface = boxSurface(boxes, volumeNode)
-        if self._boxes is None:
-            self._boxes = self._add(
-                "vtkMRMLModelNode", _("Patches of {name}").format(name=volumeNode.GetName()), volumeNode
+        node = self.boxesNode
+        if node is None:
+            node = _add(
+                "vtkMRMLModelNode", "boxes", _("Patches of {name}").format(name=volumeNode.GetName()), volumeNode
             )
-            self._boxes.SetSelectable(False)  # a click meant for the segment editor passes through
-            self._boxes.CreateDefaultDisplayNodes()
-            self._boxes.GetDisplayNode().SetAndObserveColorNodeID(self._ramp(volumeNode).GetID())
-        self._boxes.SetAndObserveMesh(surface)
-        self._boxes.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        display = self._boxes.GetDisplayNode()
+            node.SetSelectable(False)  # a click meant for the segment editor passes through
+            node.CreateDefaultDisplayNodes()
+            node.GetDisplayNode().SetAndObserveColorNodeID(_ramp(volumeNode).GetID())
+        node.SetAndObserveMesh(surface)
+        node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+        display = node.GetDisplayNode()
         display.SetActiveScalar(PRIORITY, vtk.vtkAssignAttribute.CELL_DATA)
         display.SetScalarRangeFlag(display.UseManualScalarRange)
         display.SetScalarRange(0.0, 1.0)
@@ -84,23 +87,8 @@ class Overlay:
         named = [(label.name, weights[label.value]) for label in labels if label.value in weights]
         if not named:
             return
-        if self._table is None:
-            name = volumeNode.GetName()
-            self._table = self._add("vtkMRMLTableNode", _("Class weights of {name}").format(name=name), volumeNode)
-            series = self._add("vtkMRMLPlotSeriesNode", _("Trust in detail"), volumeNode)
-            series.SetAndObserveTableNodeID(self._table.GetID())
-            series.SetPlotType(series.PlotTypeBar)
-            series.SetYColumnName(_("Trust in detail"))
-            series.SetLabelColumnName(_("Structure"))
-            series.SetColor(*RAMP[1])
-            self._chart = self._add("vtkMRMLPlotChartNode", _("Class weights of {name}").format(name=name), volumeNode)
-            self._chart.AddAndObservePlotSeriesNodeID(series.GetID())
-            self._chart.SetTitle(_("How far each structure trusts the detail patches"))
-            self._chart.SetYAxisTitle(_("0: overview only, 1: detail only"))
-            self._chart.SetXAxisTitle("")
-            self._chart.SetLegendVisibility(False)
-            self._chart.SetYAxisRangeAuto(False)
-            self._chart.SetYAxisRange(0.0, 1.0)
+        if self.chartNode is None:
+            self._addChart(volumeNode)
         table = vtk.vtkTable()
         names, values = vtk.vtkStringArray(), vtk.vtkDoubleArray()
         names.SetName(_("Structure"))
@@ -110,61 +98,97 @@ class Overlay:
             values.InsertNextValue(float(value))
         table.AddColumn(names)
         table.AddColumn(values)
-        self._table.SetAndObserveTable(table)
+        self.tableNode.SetAndObserveTable(table)
+
+    def _addChart(self, volumeNode) -> None:
+        name = _("Class weights of {name}").format(name=volumeNode.GetName())
+        table = _add("vtkMRMLTableNode", "weights", name, volumeNode)
+        series = _add("vtkMRMLPlotSeriesNode", "series", _("Trust in detail"), volumeNode)
+        series.SetAndObserveTableNodeID(table.GetID())
+        series.SetPlotType(series.PlotTypeBar)
+        series.SetYColumnName(_("Trust in detail"))
+        series.SetLabelColumnName(_("Structure"))
+        series.SetColor(*RAMP[1])
+        chart = _add("vtkMRMLPlotChartNode", "chart", name, volumeNode)
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+        chart.SetTitle(_("How far each structure trusts the detail patches"))
+        chart.SetYAxisTitle(_("0: overview only, 1: detail only"))
+        chart.SetXAxisTitle("")
+        chart.SetLegendVisibility(False)
+        chart.SetYAxisRangeAuto(False)
+        chart.SetYAxisRange(0.0, 1.0)
 
     def setBoxesVisible(self, visible: bool) -> None:
-        if self._boxes is not None and self._boxes.GetScene() is not None:
-            self._boxes.GetDisplayNode().SetVisibility(bool(visible))
+        node = self.boxesNode
+        if node is not None:
+            node.GetDisplayNode().SetVisibility(bool(visible))
 
     def clear(self) -> None:
-        """Remove every node made here and the folder; what the user has removed already is passed over."""
-        for nodeId in reversed(self._ids):
-            node = slicer.mrmlScene.GetNodeByID(nodeId)
-            if node is not None:
+        """Remove every node of an overlay, and its folder; what the user has removed already is passed over."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        folders = set()
+        for role in reversed(list(ROLES)):
+            while (node := _find(role)) is not None:
+                item = hierarchy.GetItemByDataNode(node)
+                folders |= {hierarchy.GetItemParent(item)} if item else set()
                 slicer.mrmlScene.RemoveNode(node)
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        # A folder into which the user has moved something of his own stays.
-        if self._folder and hierarchy is not None and hierarchy.GetItemLevel(self._folder) == "Folder":
+        for folder in folders:
             children = vtk.vtkIdList()
-            hierarchy.GetItemChildren(self._folder, children)
-            if children.GetNumberOfIds() == 0:
-                hierarchy.RemoveItem(self._folder)
-        self._forget()
+            hierarchy.GetItemChildren(folder, children)
+            # A folder into which the user has moved something of his own stays, and so does one that is not ours.
+            if hierarchy.GetItemAttribute(folder, ROLE) and children.GetNumberOfIds() == 0:
+                hierarchy.RemoveItem(folder)
 
-    def _add(self, className: str, name: str, volumeNode):
-        node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(name))
-        self._ids.append(node.GetID())
-        self._file(node, volumeNode)
-        return node
 
-    def _file(self, node, volumeNode) -> None:
-        """Put the node into the overlay's folder, which lies beside the volume."""
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        if not self._folder:
-            volumeItem = hierarchy.GetItemByDataNode(volumeNode)
-            parent = hierarchy.GetItemParent(volumeItem) if volumeItem else hierarchy.GetSceneItemID()
-            name = _("EfficientSeg: where it looked in {name}").format(name=volumeNode.GetName())
-            self._folder = hierarchy.CreateFolderItem(parent, name)
-            hierarchy.SetItemExpanded(self._folder, False)
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, self._folder)
+def _find(role: str):
+    """The node of this role in the scene, or None."""
+    nodeClass = ROLES[role]
+    for index in range(slicer.mrmlScene.GetNumberOfNodesByClass(nodeClass)):
+        node = slicer.mrmlScene.GetNthNodeByClass(index, nodeClass)
+        if node.GetAttribute(ROLE) == role:
+            return node
+    return None
 
-    def _ramp(self, volumeNode):
-        """The colour table, hidden from selectors; saved with the scene because the boxes need it."""
-        node = self._add("vtkMRMLColorTableNode", "EfficientSeg priority", volumeNode)
-        node.SetTypeToUser()
-        node.SetHideFromEditors(True)
-        node.SetNumberOfColors(COLORS)
-        node.GetLookupTable().SetTableRange(0.0, 1.0)
-        for index in range(COLORS):
-            place = index / (COLORS - 1)
-            color = [
-                float(np.interp(place, np.linspace(0, 1, len(RAMP)), [step[part] for step in RAMP]))
-                for part in range(3)
-            ]
-            node.SetColor(index, f"{place:.2f}", *color, 1.0)
-        return node
+
+def _add(className: str, role: str, name: str, volumeNode):
+    """A node of this role, in the overlay's folder, which lies beside the volume."""
+    node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(name))
+    node.SetAttribute(ROLE, role)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, _folder(hierarchy, volumeNode))
+    return node
+
+
+def _folder(hierarchy, volumeNode) -> int:
+    """The overlay's folder, made where there is none."""
+    items = [hierarchy.GetItemByDataNode(node) for node in (_find(role) for role in ROLES) if node is not None]
+    for parent in (hierarchy.GetItemParent(item) for item in items if item):
+        if hierarchy.GetItemAttribute(parent, ROLE):
+            return parent
+    volumeItem = hierarchy.GetItemByDataNode(volumeNode)
+    parent = hierarchy.GetItemParent(volumeItem) if volumeItem else hierarchy.GetSceneItemID()
+    name = _("EfficientSeg: where it looked in {name}").format(name=volumeNode.GetName())
+    folder = hierarchy.CreateFolderItem(parent, name)
+    hierarchy.SetItemAttribute(folder, ROLE, "folder")
+    hierarchy.SetItemExpanded(folder, False)
+    return folder
+
+
+def _ramp(volumeNode):
+    """The colour table, hidden from selectors; saved with the scene because the boxes need it."""
+    node = _add("vtkMRMLColorTableNode", "colors", "EfficientSeg priority", volumeNode)
+    node.SetTypeToUser()
+    node.SetHideFromEditors(True)
+    node.SetNumberOfColors(COLORS)
+    node.GetLookupTable().SetTableRange(0.0, 1.0)
+    steps = np.linspace(0, 1, len(RAMP))
+    for index in range(COLORS):
+        place = index / (COLORS - 1)
+        color = [float(np.interp(place, steps, [step[part] for step in RAMP])) for part in range(3)]
+        node.SetColor(index, f"{place:.2f}", *color, 1.0)
+    return node
 
 
 def boxSurface(boxes: Sequence[ScoredBox], volumeNode):

@@ -4,7 +4,7 @@ import unittest
 
 import numpy as np
 import slicer
-from bench import GEOMETRIES, makeBundle, makeVolume
+from bench import GEOMETRIES, makeBundle, makeFolder, makeVolume
 from vtk.util.numpy_support import vtk_to_numpy
 
 from EfficientSegBridge import nodes
@@ -125,6 +125,21 @@ class TestWeights(unittest.TestCase):
         self.overlay.setBoxesVisible(True)
         self.overlay.clear()
         self.assertIsNone(self.overlay.boxesNode)
+
+    def test_an_overlay_saved_with_a_scene_is_found_again(self) -> None:
+        self.overlay.showPatches(BOXES, self.volume)
+        self.overlay.showClassWeights({1: 0.83}, self.bundle.shown_labels, self.volume)
+        path = makeFolder() / "scene.mrb"
+        self.assertTrue(slicer.util.saveScene(str(path)))
+        slicer.mrmlScene.Clear(0)
+        slicer.util.loadScene(str(path))
+        loaded = Overlay()
+        self.assertEqual(loaded.boxesNode.GetPolyData().GetNumberOfCells(), 18)
+        loaded.setBoxesVisible(False)
+        self.assertFalse(loaded.boxesNode.GetDisplayNode().GetVisibility())
+        loaded.clear()
+        self.assertIsNone(loaded.boxesNode)
+        self.assertIsNone(loaded.chartNode)
 
     def test_a_second_run_begins_anew(self) -> None:
         for _turn in range(2):
