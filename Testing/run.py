@@ -76,7 +76,8 @@ def _test(given: argparse.Namespace, pytest_arguments: list[str]) -> int:
     environment = {"MPLBACKEND": "Agg", **os.environ}
     if sys.platform.startswith("linux"):
         environment.setdefault("QT_QPA_PLATFORM", "offscreen")  # no display is needed, and no window pops up
-    command = [str(python), "-m", "pytest", "-ra", f"--junitxml={report}", *pytest_arguments]
+    hang = "faulthandler_timeout=300"  # a test that hangs shows where, instead of nothing
+    command = [str(python), "-m", "pytest", "-ra", "-o", hang, f"--junitxml={report}", *pytest_arguments]
     code = _call(command, environment)
     trouble = outcome.panel_trouble(report) if given.require_panel else ""
     if trouble:
