@@ -4,6 +4,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from EfficientSegLib.errors import OptionError
@@ -22,7 +23,7 @@ def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
     """
     if not isinstance(given, Mapping):
         raise OptionError(f"Options are {given!r}.", why="They must be an object of names and values.", mend="Use {}.")
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields, hints = _described(kind)
     unknown = sorted(set(given) - set(fields))
     if unknown:
         raise OptionError(
@@ -33,8 +34,13 @@ def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
     missing = [name for name, field in fields.items() if name not in given and _is_required(field)]
     if missing:
         raise OptionError(f"Option {missing[0]!r} is missing.", why="It has no default.", mend="Give it a value.")
-    hints = typing.get_type_hints(kind)
     return kind(**{name: _convert(name, value, hints[name]) for name, value in given.items()})
+
+
+@lru_cache(maxsize=256)
+def _described(kind: type) -> tuple[dict[str, dataclasses.Field], dict[str, Any]]:
+    """Fields and types of an options class, by name; kept, since an event with thousands of boxes asks for each."""
+    return {field.name: field for field in dataclasses.fields(kind)}, typing.get_type_hints(kind)
 
 
 def _is_required(field: dataclasses.Field) -> bool:

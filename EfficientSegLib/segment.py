@@ -215,7 +215,6 @@ class _Run(Watcher):
         now = time.perf_counter()
         if read == 0:
             self._clock.lap("coarse")
-            self._first_patch = now
         per_patch = (now - self._first_patch) / read if read else None
         left = per_patch * (total - read) if per_patch is not None else None
         self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
@@ -227,6 +226,8 @@ class _Run(Watcher):
         wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
         if read == 0 or (read < total and now - self._partial_end >= wait):
             self._send_partials(logits, read, total)
+        if read == 0:
+            self._first_patch = time.perf_counter()  # the first labels are large; patches must not be blamed for them
 
     def _send_partials(self, logits: PatchLogits, read: int, total: int) -> None:
         started = time.perf_counter()
