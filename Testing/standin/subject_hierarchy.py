@@ -20,8 +20,6 @@ PLUGINS = (
     ("vtkMRMLTextNode", "Texts"),
 )
 
-FIRST = 1000.0  # priority of an observer; others have 0
-
 
 def owner_plugin(node: slicer.vtkMRMLNode) -> str | None:
     """Name of the plugin that shows this node in the tree, None where Slicer shows none."""
@@ -48,8 +46,7 @@ class SubjectHierarchyKeeper:
 
         scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, node_added)
         scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, node_going)
-        # Before the displayable managers, which loop for ever over a node without an item (GetHierarchyOpacity).
-        scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, lambda *_: self.add_missing(), FIRST)
+        scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, lambda *_: self.add_missing())
         self.add_missing()
 
     def add(self, node: slicer.vtkMRMLNode) -> None:
