@@ -18,6 +18,7 @@ from runner import environments, outcome, system_libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "Testing" / "output"
+FOLDERS = ("library", "module", "standin_tests")
 NEWEST = (3, 13)
 
 
@@ -70,21 +71,30 @@ def _test(given: argparse.Namespace, pytest_arguments: list[str]) -> int:
     if missing:
         print(system_libraries.advice(missing))
     python = environments.prepare(ROOT / ".venv-test", environments.TEST, shlex.split(given.pip_args))
-    report = OUTPUT / "tests.xml"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.unlink(missing_ok=True)
     environment = {"MPLBACKEND": "Agg", **os.environ}
     if sys.platform.startswith("linux"):
         environment.setdefault("QT_QPA_PLATFORM", "offscreen")  # no display is needed, and no window pops up
-    hang = "faulthandler_timeout=300"  # a test that hangs shows where, instead of nothing
-    command = [str(python), "-m", "pytest", "-ra", "-o", hang, f"--junitxml={report}", *pytest_arguments]
-    code = _call(command, environment)
-    trouble = outcome.panel_trouble(report) if given.require_panel else ""
+    codes = [_run_folder(folder, python, pytest_arguments, environment) for folder in FOLDERS]
+    trouble = outcome.panel_trouble([_report(folder) for folder in FOLDERS]) if given.require_panel else ""
     if trouble:
         print(f"\n--require-panel: {trouble}", file=sys.stderr)
         if missing:
             print(system_libraries.advice(missing), file=sys.stderr)
-    return code or (1 if trouble else 0)
+    return outcome.exit_code(codes) or (1 if trouble else 0)
+
+
+def _run_folder(folder: str, python: Path, pytest_arguments: list[str], environment: dict[str, str]) -> int:
+    """Each folder has a process of its own: a crash in the application's libraries costs no other folder its tests."""
+    print(f"\n== Testing/{folder}", flush=True)
+    report = _report(folder)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    tests = str(ROOT / "Testing" / folder)
+    return _call([str(python), "-m", "pytest", tests, f"--junitxml={report}", *pytest_arguments], environment)
+
+
+def _report(folder: str) -> Path:
+    return OUTPUT / f"tests-{folder}.xml"
 
 
 def _call(command: list[str], environment: dict[str, str]) -> int:

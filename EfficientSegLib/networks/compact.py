@@ -1,4 +1,4 @@
-"""Weights in few bytes: large tensors as 8-bit integers with one scale per row of their first axis, the rest in half precision.
+"""Weights in few bytes: large tensors as 8-bit integers with one scale per row, the rest in half precision.
 
 A bundle that ships with the program, or is downloaded over a slow line, is half as large as in half precision. Whether
 a model bears it is measured with the packed weights themselves, as everything that a bundle claims.

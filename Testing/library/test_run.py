@@ -108,7 +108,7 @@ PANEL, SCENE = "Testing.module.test_widget.TestWidget", "Testing.standin_tests.t
 
 
 def test_a_run_counts_when_every_panel_and_rendering_test_ran(tmp_path):
-    assert outcome.panel_trouble(report(tmp_path, (PANEL, False), (SCENE, False), ("Testing.library.t", True))) == ""
+    assert outcome.panel_trouble([report(tmp_path, (PANEL, False), (SCENE, False), ("Testing.library.t", True))]) == ""
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_run_counts_when_every_panel_and_rendering_test_ran(tmp_path):
 def test_a_skipped_or_absent_panel_test_is_trouble(tmp_path, cases, words):
     import re
 
-    assert re.search(words, outcome.panel_trouble(report(tmp_path, *cases)))
+    assert re.search(words, outcome.panel_trouble([report(tmp_path, *cases)]))
 
 
 def test_no_report_is_trouble(tmp_path):
-    assert "nothing ran" in outcome.panel_trouble(tmp_path / "none.xml")
+    assert "nothing ran" in outcome.panel_trouble([tmp_path / "none.xml"])
 
 
 def test_missing_system_libraries_come_with_the_line_that_installs_them():
@@ -156,3 +156,8 @@ def test_the_demo_leaves_a_segmentation_a_picture_and_a_record_and_nothing_else(
     assert sorted(path.name for path in output.iterdir()) == ["overview.png", "run.json", "scan.seg.nrrd"]
     assert "Patches read: 4 of 80" in done.stdout
     assert all(words in done.stdout for words in ("cold worker", "warm worker", "first labels", "peak memory"))
+
+
+@pytest.mark.parametrize("codes, expected", [([0, 0, 0], 0), ([0, 5, 0], 0), ([5, 5], 5), ([0, 1, 5], 1), ([2, 1], 2)])
+def test_several_runs_of_pytest_have_one_exit_code(codes, expected):
+    assert outcome.exit_code(codes) == expected

@@ -257,14 +257,11 @@ def test_widgets_that_slicer_does_not_bind_are_refused(lab):
 
 
 def test_parameters_survive_the_scene_file(lab, tmp_path):
-    import slicer
-
     set_all(lab.p, lab.scene)
-    before = stored(lab.node)
+    before, name = stored(lab.node), lab.node.GetName()
     lab.scene.SetURL(str(tmp_path / "scene.mrml"))
     assert lab.scene.Commit()
-    copy = slicer.vtkMRMLScene()
-    copy.SetURL(str(tmp_path / "scene.mrml"))
-    assert copy.Import()
-    again = copy.GetFirstNodeByClass("vtkMRMLScriptedModuleNode")
+    lab.scene.Clear(0)
+    assert lab.scene.Connect()
+    again = lab.scene.GetFirstNode(name, "vtkMRMLScriptedModuleNode")
     assert stored(again) == before and lab.Parameters(again).labels == [1, 2]
