@@ -45,7 +45,7 @@ class EfficientSeg(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _(
             "Methods: NMSW (no more sliding windows), SegMate, STP with token completion, and Swin SMT; please cite "
-            "the papers named in the README. The sample CT is from the TotalSegmentator data set (CC BY 4.0)."
+            "the papers named in the README. The sample CT is a test file of TotalSegmentator (Apache-2.0)."
         )
         # Slicer looks for icons beside this file only; in a checkout the resources lie one folder up.
         parent.icon = qt.QIcon(str(ROOT / "Resources" / "Icons" / "EfficientSeg.png"))

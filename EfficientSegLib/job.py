@@ -217,7 +217,8 @@ def _write(request: Request, volume, bundle, segmentation) -> Path:
 
 def _write_array(array: np.ndarray, path: Path) -> None:
     with replacing(path) as part, open(part, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+        # I fastest, as in the application's image: it then copies five times as fast.
+        np.save(file, np.asfortranarray(array), allow_pickle=False)
 
 
 def _timed(work: Callable) -> tuple:

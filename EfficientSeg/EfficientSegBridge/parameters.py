@@ -13,7 +13,7 @@ class Parameters:
     """What is to be done with a volume."""
 
     bundle: Bundle
-    patches: int | None = 10  # read at full detail; 0: coarse only; None: all
+    patches: int | None = 10  # read at full detail, at most; 0: coarse only; None: all
     strategy: str | None = None  # None: the bundle's
     device: str = "auto"
     threads: int | None = None  # None: all cores but one
@@ -27,7 +27,7 @@ class Parameters:
             output_dir=str(folder),
             bundle=self.bundle.folder,
             strategy=self.strategy,
-            options={"top_k": self.patches} if name == "nmsw" else {},
+            options={"top_k": self.patches, "clip_top_k": True} if name == "nmsw" else {},
             device=self.device,
             threads=self.threads,
             save_segmentation=False,

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,10 +197,6 @@ class SegmentationRun:
             self._end("stopped")
         elif self._stopping or failed.cancelled:
             self._fail(Failed(_("Stopped before there was a result."), "", ""), "stopped")
-        elif failed.what == f"top_k is {self.parameters.patches}." and self.parameters.patches:
-            # The slider means "at most so many"; a small volume has fewer patches, so all of them are wanted.
-            self.parameters = replace(self.parameters, patches=None)
-            self._worker.start(self.parameters.request(self._folder), self._onEvent)
         else:
             self._fail(failed)
 

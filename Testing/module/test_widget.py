@@ -109,24 +109,14 @@ class TestSegment(WidgetCase):
         self.assertEqual(self.leftOvers(), [])
 
     def test_effort_reaches_the_worker_and_then_speaks_time(self) -> None:
-        self.play = QUICK.replace('k = request["options"].get("top_k")', 'assert request["options"] == {"top_k": 3}')
+        self.play = QUICK.replace(
+            'k = request["options"].get("top_k")', 'assert request["options"] == {"top_k": 3, "clip_top_k": True}'
+        )
         self.ui.effortSlider.value = words.EFFORTS.index(3)
         self.assertEqual(self.ui.effortLabel.text, "3 patches")
         self.segment()
         self.assertEqual(self.waitForEnd().state, "done")
         self.assertRegex(self.ui.effortLabel.text, r"≈ \d+ s")
-
-    def test_asking_for_more_patches_than_there_are_reads_all(self) -> None:
-        refusing = (
-            "if k is not None:\n"
-            '        say("Failed", what=f"top_k is {k}.", why="This volume has 7 candidate patches.", mend="")\n'
-            "        return"
-        )
-        self.play = QUICK.replace(
-            'k = request["options"].get("top_k")', 'k = request["options"]["top_k"]\n    ' + refusing
-        )
-        self.segment()
-        self.assertEqual(self.waitForEnd().state, "done")
 
     def test_progress_speaks_patches_and_time_left(self) -> None:
         self.play = WAITING
