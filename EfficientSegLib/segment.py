@@ -159,7 +159,7 @@ def _check(volume: Volume, bundle: Bundle) -> None:
             mend="Choose a volume of that kind.",
         )
     check_grid(volume.array.shape[1:], volume.spacing_mm, volume.direction)
-    check_intensities(volume.array, bundle.modality)
+    check_intensities(volume.array, bundle.modality, volume.modality)
 
 
 def _to_source(patch: ScoredBox, prepared: Prepared) -> ScoredBox:
