@@ -197,9 +197,15 @@ def sample_grid(config: TrainConfig, patch: Index, multiple: Index) -> Grid:
         multiple: voxels per axis are multiples of this.
 
     Raises:
-        TrainingError: the bundle's intensity rule is not a fixed window, or no size fits.
+        TrainingError: the bundle's orientation or intensity rule cannot be trained for, or no size fits.
     """
     rule = config.template.preprocess
+    if rule.orientation != "RAS":
+        raise TrainingError(
+            f"orientation is {rule.orientation!r}.",
+            why="Samples are mirrored, cut into slabs and drawn upon along axes to the right, front and top.",
+            mend="Use RAS.",
+        )
     if rule.intensity.kind != "window":
         raise TrainingError(
             f"intensity is {rule.intensity.kind!r}.",

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from EfficientSegLib.errors import TrainingError
+from EfficientSegLib.errors import EfficientSegError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ def run(work: Callable[..., Any], arguments: tuple, count: int) -> Any:
         try:
             return _join(work, arguments, 0, count, meeting)
         except RuntimeError as error:
+            others[0].join(timeout=2)
+            if all(process.is_alive() for process in others):
+                raise
             raise TrainingError(
                 "One of the training's processes ended early.",
                 why=f"{error}"[:300],
@@ -80,7 +83,7 @@ def _join(work: Callable, arguments: tuple, rank: int, count: int, meeting: str)
 def _follow(work: Callable, arguments: tuple, rank: int, count: int, meeting: str) -> None:
     try:
         _join(work, arguments, rank, count, meeting)
-    except (TrainingError, RuntimeError) as error:
+    except (EfficientSegError, RuntimeError) as error:
         # The first process sees the same failure, or the broken connection, and reports it; this one just ends.
         raise SystemExit(1) from error
 
