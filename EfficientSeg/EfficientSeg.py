@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import *
 from slicer.util import VTKObservationMixin
@@ -35,7 +36,7 @@ class EfficientSeg(ScriptedLoadableModule):
     def __init__(self, parent) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "EfficientSeg"
-        parent.categories = [_("Segmentation")]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]  # as Slicer's own modules say it
         parent.dependencies = []
         parent.contributors = ["EfficientSeg contributors"]
         parent.helpText = _(
@@ -70,11 +71,12 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Slicer's side of the panel: setting up, entering, leaving, and the scene's coming and going."""
 
     def __init__(self, parent=None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
+        # First of all: without a parent, the base class calls setup() from its own beginning.
         self.logic = None
         self.panel = None
         self.isOpen = False
+        VTKObservationMixin.__init__(self)
+        ScriptedLoadableModuleWidget.__init__(self, parent)
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
@@ -86,6 +88,7 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = Panel(self.uiWidget, self.ui, self.logic)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         slicer.app.connect("aboutToQuit()", self.logic.stop)
         self.panel.setParameterNode(self.logic.getParameterNode())
 
@@ -101,18 +104,25 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""
-        slicer.app.disconnect("aboutToQuit()", self.logic.stop)
-        self.panel.cleanup()
-        self.logic.stop()
         self.removeObservers()
+        if self.panel is not None:
+            self.panel.cleanup()
+        if self.logic is not None:
+            slicer.app.disconnect("aboutToQuit()", self.logic.stop)
+            self.logic.stop()
 
     def onSceneStartClose(self, caller, event) -> None:
         self.panel.setParameterNode(None)
         self.logic.forgetScene()
 
     def onSceneEndClose(self, caller, event) -> None:
+        self.panel.forgetScene()
         if self.isOpen:
             self.panel.setParameterNode(self.logic.getParameterNode())
+
+    def onSceneEndImport(self, caller, event) -> None:
+        """A scene was loaded: only now are all nodes there that the parameter node refers to."""
+        self.panel.showParameters()
 
     def onReload(self) -> None:
         """Forget the parts too, so that Reload reads all files again."""

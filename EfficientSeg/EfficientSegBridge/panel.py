@@ -5,22 +5,22 @@ node, the preflight findings and the run; nothing is computed here.
 import html
 from contextlib import contextmanager
 
-import qt
 import slicer
 
-from EfficientSegBridge import packages, preflight, theme, words
+from EfficientSegBridge import preflight, theme, words
 from EfficientSegBridge.bundles import Choice
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
+from EfficientSegBridge.python_row import PythonRow
 from EfficientSegBridge.result_section import ResultSection
 from EfficientSegBridge.segment_parts import belongsTo
+from EfficientSegBridge.torch_installer import TorchInstaller
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
 from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.errors import EfficientSegError
 
-PYTHON_SETTING = "EfficientSeg/Python"
 LOG_LINES = 2000
 
 
@@ -42,15 +42,16 @@ class Panel(Listener):
         self._warnings: list[str] = []
         self._paces: dict[tuple, words.Pace] = {}
         self._segmentOnceInstalled = False
+        self._installer = TorchInstaller(self._say, self._showState)
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
+        self._python = PythonRow(ui, self._onPython)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
         theme.setIcons(ui)
         ui.effortSlider.maximum = len(words.EFFORTS) - 1
         ui.logText.maximumBlockCount = LOG_LINES
-        ui.pythonPathEdit.currentPath = str(qt.QSettings().value(PYTHON_SETTING) or "")
         self._connect()
         logic.onLog = self._onLog
 
@@ -60,7 +61,6 @@ class Panel(Listener):
         ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
         ui.browseButton.connect("clicked()", self._onBrowse)
         ui.effortSlider.connect("valueChanged(int)", self._onEffort)
-        ui.pythonPathEdit.connect("currentPathChanged(QString)", self._onPython)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
 
     def setParameterNode(self, node) -> None:
@@ -72,24 +72,40 @@ class Panel(Listener):
         if node is None:
             self._preflight.stop()
             return
+        if node.volume is None:
+            node.volume = firstVolume()
         self._guiTag = node.connectGui(self._root)
         self._nodeTag = node.AddObserver("ModifiedEvent", self._onParameters)
         self._onParameters()
         self._check()
 
+    def showParameters(self) -> None:
+        """Look at the parameter node again, after a scene was loaded."""
+        self._onParameters()
+
+    def forgetScene(self) -> None:
+        """The scene is closed: nothing of its runs is shown any more."""
+        self._paces.clear()
+        self._result.setRun(None)
+        self._result.setSegmentation(None)
+        self._why.setRun(None)
+        self._say("")
+        self._showState()
+
     def probe(self, again: bool = False) -> None:
         """Look whether PyTorch works in the chosen Python; the answer comes later."""
-        self._probe.ask(self._externalPython(), again)
+        self._probe.ask(self._python.path, again)
 
     def cleanup(self) -> None:
         self._logic.onLog = None
+        self._python.stop()
         self._probe.stop()
         self._why.cleanup()
         self.setParameterNode(None)
 
     def onSegment(self) -> None:
         """Segment was clicked; a second click during a run does nothing."""
-        if self._node is None or self._logic.running:
+        if self._node is None or self._logic.running or self._installer.running:
             return
         with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self._saying():
             if self._torchIsMissing():
@@ -107,7 +123,7 @@ class Panel(Listener):
             self._showState()
 
     def _torchIsMissing(self) -> bool:
-        return self._probe.state.state == "missing" and not self._externalPython()
+        return self._probe.state.state == "missing" and not self._python.path
 
     def _onAction(self, action: str) -> None:
         with slicer.util.tryWithErrorDisplay(_("PyTorch could not be installed.")), self._saying():
@@ -116,8 +132,7 @@ class Panel(Listener):
 
     def _install(self) -> bool:
         """Install PyTorch after asking, then look again; False if the answer was no."""
-        wanted = [line for line in packages.requirements() if packages.packageName(line) == "torch"]
-        installed = packages.install(slicer.util.confirmOkCancelDisplay, wanted)
+        installed = self._installer.run()
         if installed:
             self.probe(again=True)
         return installed
@@ -129,9 +144,7 @@ class Panel(Listener):
             return
         self._warnings = []
         self._ui.logText.setPlainText("")
-        run = self._logic.startSegmentation(
-            self._node.volume, self._parameters(choice.bundle), self, self._externalPython()
-        )
+        run = self._logic.startSegmentation(self._node.volume, self._parameters(choice.bundle), self, self._python.path)
         self._result.setRun(run)
         self._why.setRun(run)
         self._showState()
@@ -181,8 +194,8 @@ class Panel(Listener):
 
     def _onParameters(self, *_arguments) -> None:
         node = self._node
-        if node is None:
-            return
+        if node is None or slicer.mrmlScene.IsImporting():
+            return  # not all nodes of a scene that is being loaded are there yet; `showParameters` follows
         self._ui.effortSlider.value = node.effort
         self._keepSegmentationFitting()
         self._model.show(node.bundle)
@@ -212,8 +225,7 @@ class Panel(Listener):
         with self._saying():
             self._model.browse(self._root)
 
-    def _onPython(self, path: str) -> None:
-        qt.QSettings().setValue(PYTHON_SETTING, path)
+    def _onPython(self) -> None:
         self.probe()
         self._check()
 
@@ -270,7 +282,8 @@ class Panel(Listener):
     def _showState(self) -> None:
         running = self._logic.running
         ui = self._ui
-        ui.segmentButton.enabled = not running and self._node is not None and self._node.volume is not None
+        ready = self._node is not None and self._node.volume is not None
+        ui.segmentButton.enabled = ready and not running and not self._installer.running
         ui.stopButton.enabled = running
         ui.progressBar.setVisible(running)
         for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.effortSlider, ui.segmentationSelector):
@@ -284,5 +297,8 @@ class Panel(Listener):
         self._ui.statusLabel.text = said
         self._ui.statusLabel.setVisible(bool(text))
 
-    def _externalPython(self) -> str:
-        return str(self._ui.pythonPathEdit.currentPath or "")
+
+def firstVolume():
+    """The first volume of grey values in the scene; None where there is none."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return next((node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"), None)

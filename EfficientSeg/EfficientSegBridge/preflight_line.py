@@ -41,6 +41,6 @@ class PreflightLine:
 
     def _onLink(self, link: str) -> None:
         if link == "more":
-            self._ui.preflightDetails.setVisible(not self._ui.preflightDetails.isVisible())
+            self._ui.preflightDetails.setVisible(self._ui.preflightDetails.isHidden())
         else:
             self._onAction(link)

@@ -16,6 +16,6 @@ def register() -> None:
         thumbnailFileName=str(ROOT / "Resources" / "Icons" / "EfficientSegCT.png"),
         uris=FILE.as_uri(),
         fileNames=f"EfficientSeg_{FILE.name}",
-        nodeNames="CT",
+        nodeNames=NAME,  # Sample Data writes the node's name below the picture
         loadFileType="VolumeFile",
     )

@@ -8,6 +8,7 @@ from typing import Literal
 
 import qt
 
+from EfficientSegBridge import exit_words, process_tree
 from EfficientSegBridge.child.probe_torch import MARK
 from EfficientSegBridge.interpreter import Command, pythonCommand
 from EfficientSegBridge.translation import _
@@ -59,8 +60,9 @@ class TorchProbe:
         self._asked: str | None = None
 
     def ask(self, externalPython: str = "", again: bool = False) -> None:
-        """Probe this interpreter unless its answer is known or under way."""
-        if self._asked == externalPython and not again:
+        """Probe this interpreter, unless it was found to work or is being asked."""
+        settled = self.state.state == "ok" or self._process is not None
+        if self._asked == externalPython and settled and not again:
             return
         self.stop()
         self._asked = externalPython
@@ -71,7 +73,8 @@ class TorchProbe:
         """Forget a probe under way."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            # PythonSlicer is a launcher: killed alone, it would leave Python behind, importing torch.
+            process_tree.endTree(*(pid for pid in (int(process.processId()),) if pid > 0))
             process.waitForFinished(1000)
 
     def _run(self, command: Command) -> None:
@@ -91,7 +94,9 @@ class TorchProbe:
         if process is not self._process:
             return
         output = process.readAllStandardOutput().data().decode("utf-8", errors="replace")
+        errors = process.readAllStandardError().data().decode("utf-8", errors="replace")
         crashed = int(process.exitStatus()) == int(qt.QProcess.ExitStatus.CrashExit)
+        crashed = crashed or exit_words.LAUNCHER_WORDS in errors
         self._tell(read(output, process.exitCode(), crashed))
 
     def _failed(self, process, command: Command) -> None:

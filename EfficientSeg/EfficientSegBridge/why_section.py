@@ -17,6 +17,7 @@ class WhySection:
         self._ui, self._logic = ui, logic
         self._run = None
         self._shown: dict[int, float] = {}
+        self._before = ui.patchesLabel.text  # what is said until the first run
         ui.chartButton.connect("clicked()", self._onChart)
         ui.weightsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeMode.ResizeToContents)
 
@@ -33,7 +34,9 @@ class WhySection:
         self._ui.weightsTable.setVisible(has)
         self._ui.weightsLabel.setVisible(has)
         self._ui.chartButton.setVisible(has and self._logic.overlay.chartNode is not None)
-        if self._run is not None and self._run.patchesSaid:
+        if self._run is None:
+            self._ui.patchesLabel.text = self._before
+        elif self._run.patchesSaid:
             self._ui.patchesLabel.text = self._run.patchesSaid
 
     def cleanup(self) -> None:

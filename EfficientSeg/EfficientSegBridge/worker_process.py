@@ -114,11 +114,13 @@ class WorkerProcess:
         self._timer.stop()
         if self._process is None:
             return
+        # Before Ready only the launcher is known, and it is to be ended too.
+        pids = {pid for pid in (*self._pids, self._launcherPid()) if pid > 0}
         process, self._process = self._process, None
         if self._ready:
             process.write(encode_request(Shutdown()).encode() + b"\n")
         process.closeWriteChannel()
-        process_tree.endTree(*self._pids)
+        process_tree.endTree(*pids)
         process.waitForFinished(2000)
         self._forget()
 

@@ -13,7 +13,7 @@ import vtk
 from EfficientSegBridge.interpreter import Command
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Preprocess, Weights
-from EfficientSegLib.environment import ROOT
+from EfficientSegLib.environment import worker_environment
 
 SHAPE = (12, 10, 8)  # I, J, K
 
@@ -145,7 +145,7 @@ def played(script: str) -> Command:
     folder = makeFolder()
     (folder / "player.py").write_text(PLAYER, encoding="utf-8")
     (folder / "script.py").write_text(script, encoding="utf-8")
-    return Command(python(), (str(folder / "player.py"), str(folder / "script.py")), dict(os.environ), str(ROOT))
+    return Command(python(), (str(folder / "player.py"), str(folder / "script.py")), worker_environment(os.environ))
 
 
 def playing(play: str) -> Command:

@@ -10,7 +10,7 @@ import slicer
 from bench import makeBundle, makeFolder, makeVolume, waitUntil
 from test_widget import QUICK, WidgetCase
 
-from EfficientSegBridge import bundles, packages, panel, sample_data
+from EfficientSegBridge import bundles, packages, python_row, sample_data
 from EfficientSegBridge.torch_probe import TorchState
 
 
@@ -46,9 +46,12 @@ class TestModule(WidgetCase):
         ]
         self.assertEqual(len(sources), 1)
         node = SampleData.SampleDataLogic().downloadSamples(sample_data.NAME)[0]
+        self.assertEqual(node.GetName(), sample_data.NAME)  # what Sample Data writes below the picture
         self.assertEqual(node.GetImageData().GetNumberOfScalarComponents(), 1)
 
     def test_the_class_weights_open_as_a_chart(self) -> None:
+        if slicer.app.layoutManager() is None:
+            self.skipTest("A chart can be shown in a main window only.")
         self.segment()
         self.waitForEnd()
         self.ui.chartButton.click()
@@ -66,19 +69,21 @@ class TestModule(WidgetCase):
         used = []
         original = self.logic._makeWorker
         self.logic._makeWorker = lambda python: used.append(python) or original(python)
-        before = qt.QSettings().value(panel.PYTHON_SETTING) or ""
+        before = qt.QSettings().value(python_row.SETTING) or ""
         try:
             with mock.patch.object(self.panel._probe, "ask") as ask:
+                self.ui.pythonPathEdit.currentPath = sys.executable[:-1]  # as if it was being typed
                 self.ui.pythonPathEdit.currentPath = sys.executable
-            ask.assert_called_with(sys.executable, False)
-            self.assertEqual(qt.QSettings().value(panel.PYTHON_SETTING), sys.executable)
+                self.assertTrue(waitUntil(lambda: ask.called, 5))
+            ask.assert_called_once_with(sys.executable, False)
+            self.assertEqual(qt.QSettings().value(python_row.SETTING), sys.executable)
             self.segment()
             self.waitForEnd()
             self.assertEqual(used, [sys.executable])
         finally:
-            with mock.patch.object(self.panel._probe, "ask"):
-                self.ui.pythonPathEdit.currentPath = ""
-            qt.QSettings().setValue(panel.PYTHON_SETTING, before)
+            self.ui.pythonPathEdit.currentPath = ""
+            self.panel._python.stop()
+            qt.QSettings().setValue(python_row.SETTING, before)
 
 
 class TestInstall(WidgetCase):
@@ -112,6 +117,18 @@ class TestInstall(WidgetCase):
             self.segment()
         self.assertIn("PyTorch could not be installed. No network. Try again.", self.ui.statusLabel.text)
 
+    def test_a_second_click_while_it_lasts_installs_nothing(self) -> None:
+        def install(*_arguments) -> bool:
+            self.assertFalse(self.ui.segmentButton.enabled)
+            self.panel.onSegment()
+            self.panel._onAction("install")
+            return False
+
+        with mock.patch.object(packages, "install", side_effect=install) as installing:
+            self.segment()
+        self.assertEqual(installing.call_count, 1)
+        self.assertTrue(self.ui.segmentButton.enabled)
+
     def test_the_line_below_the_volume_says_so(self) -> None:
         self.panel._check()
         self.assertIn("PyTorch is not installed", self.ui.preflightLabel.text)
@@ -138,6 +155,17 @@ class TestScene(WidgetCase):
         self.assertEqual(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"), [])
         self.assertIsNone(self.logic.overlay.boxesNode)
         self.assertFalse(self.ui.editButton.enabled)
+        self.assertIsNone(self.ui.segmentsTable.segmentationNode())
+        self.assertTrue(self.ui.weightsTable.isHidden())
+
+    def test_a_volume_that_is_there_is_chosen(self) -> None:
+        slicer.mrmlScene.Clear(0)
+        self.panel.setParameterNode(None)  # loaded while another module was open
+        labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+        volume = makeVolume(name="next")
+        self.panel.setParameterNode(self.logic.getParameterNode())
+        self.assertIsNot(self.panel._node.volume, labels)
+        self.assertIs(self.panel._node.volume, volume)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class WidgetCase(unittest.TestCase):
         self.logic._makeWorker = self.makeWorker
         self.logic.forgetScene()
         qt.QSettings().setValue(bundles.SETTING, self.setting)
+        self.panel._model.fill()
 
     def segment(self) -> None:
         self.ui.segmentButton.click()
