@@ -90,7 +90,10 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         slicer.app.connect("aboutToQuit()", self.logic.stop)
-        self.panel.setParameterNode(self.logic.getParameterNode())
+        if getattr(self.parent, "isEntered", False):  # reloaded while it is open: Slicer does not enter it again
+            self.enter()
+        else:
+            self.panel.setParameterNode(self.logic.getParameterNode())
 
     def enter(self) -> None:
         """The module is opened: connect the panel, and look whether PyTorch is there."""

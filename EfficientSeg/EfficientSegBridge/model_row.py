@@ -1,5 +1,6 @@
 """The Model row: the bundles that there are, the one that is chosen, and adding another."""
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,4 +65,6 @@ class ModelRow:
 
 
 def _tip(choice: bundles.Choice) -> str:
-    return words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
+    """As rich text: Slicer makes every tool tip that, and plain lines would run together."""
+    said = words.bundleTip(choice.bundle) if choice.bundle else choice.trouble
+    return f"<qt>{'<br>'.join(html.escape(line) for line in said.splitlines())}</qt>"

@@ -65,7 +65,7 @@ class TestEndToEnd(unittest.TestCase):
         self.overlay = Overlay()
 
     def tearDown(self) -> None:
-        self.assertEqual(list(run_folder.home().glob(f"{run_folder.PREFIX}*")), [])
+        self.assertEqual(list(run_folder.home().glob(f"{run_folder.PREFIX}{os.getpid()}-*")), [])
 
     def segment(self, volume, listener=None, wait=True, **parameters) -> SegmentationRun:
         chosen = Parameters(self.bundle, **{"device": "cpu", "threads": 1, **parameters})

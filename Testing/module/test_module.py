@@ -15,6 +15,11 @@ from EfficientSegBridge.torch_probe import TorchState
 
 
 class TestModule(WidgetCase):
+    def test_the_models_tool_tip_has_lines(self) -> None:
+        tip = self.ui.bundleSelector.toolTip
+        self.assertIn("Played bundle<br>", tip)
+        self.assertIn("Finds: Liver, Left kidney, Spleen.", tip)
+
     def test_slicer_can_show_it(self) -> None:
         module = slicer.modules.efficientseg
         self.assertEqual(module.title, "EfficientSeg")

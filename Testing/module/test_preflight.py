@@ -14,7 +14,7 @@ from EfficientSegBridge import packages, preflight, torch_probe
 from EfficientSegBridge.interpreter import Command
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegLib import resources
-from EfficientSegLib.environment import ROOT
+from EfficientSegLib.environment import ROOT, worker_environment
 
 WORKS = TorchState("ok", "2.9.0")
 
@@ -115,9 +115,13 @@ class TestProbe(unittest.TestCase):
             (folder / name).write_text(text, encoding="utf-8")
         from bench import python
 
-        environment = {**os.environ, "PYTHONPATH": str(folder)}
-        # -S: without site-packages, so that the only torch is ours.
-        command = Command(python(), ("-S", str(torch_probe.SCRIPT)), environment, str(folder))
+        # PythonSlicer puts Slicer's packages on the path itself; without them the only torch is ours.
+        alone = (
+            "import runpy, sys; sys.path[:] = [sys.argv[1]] + [p for p in sys.path if 'site-packages' not in p]; "
+            "runpy.run_path(sys.argv[2], run_name='__main__')"
+        )
+        arguments = ("-c", alone, str(folder), str(torch_probe.SCRIPT))
+        command = Command(python(), arguments, worker_environment(os.environ), str(folder))
         found = []
         prober = TorchProbe(found.append)
         prober._run(command)
