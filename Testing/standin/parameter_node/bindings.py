@@ -106,7 +106,7 @@ def bind(name: str, widget: Any, kind: Any, annotations: tuple) -> Binding:
     if nodes and shown == "qMRMLNodeComboBox":
         widget.nodeTypes = nodes
         return Binding(name, widget, "currentNodeChanged", widget.currentNode, widget.setCurrentNode)
-    raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'")
+    raise RuntimeError(f"Slicer binds no {type(widget).__name__} to a parameter of type {kind}.")
 
 
 def _value(name: str, widget: Any) -> Binding:

@@ -71,7 +71,7 @@ class NoneCodec(Codec):
 
     def check(self, value: Any) -> None:
         if value is not None:
-            raise ValueError("Value must be None")
+            raise ValueError(f"{value!r} is not None")
 
     def store(self, node: Any, name: str, value: Any) -> None:
         node.SetParameter(name, "True")
@@ -237,13 +237,10 @@ def codec_for(annotated: Any) -> Codec:
     """The codec of a type hint, validators of `Annotated` included; raises TypeError for types it cannot store."""
     kind, annotations = split(annotated)
     codec = _plain_codec(kind)
-    validators = [a() if isinstance(a, type) else a for a in annotations if _is_validator(a)]
-    codec.checks = codec.checks + validators
+    # A rule without arguments may be named by its class alone.
+    made = (a() if isinstance(a, type) and issubclass(a, Validator) else a for a in annotations)
+    codec.checks = codec.checks + [rule for rule in made if isinstance(rule, Validator)]
     return codec
-
-
-def _is_validator(annotation: Any) -> bool:
-    return isinstance(annotation, Validator) or (isinstance(annotation, type) and issubclass(annotation, Validator))
 
 
 def _plain_codec(kind: Any) -> Codec:
@@ -270,7 +267,7 @@ def _plain_codec(kind: Any) -> Codec:
         return NodeCodec(kind)
     if getattr(kind, "_is_parameter_pack", False):
         return PackCodec(kind)
-    raise TypeError(f"Unable to create serializer for type: {kind}")
+    raise TypeError(f"A parameter node cannot hold a {kind}.")
 
 
 class EnumCodec(Codec):

@@ -97,7 +97,6 @@ def assign(owner: Any, name: str, value: Any) -> None:
 def hint_of(kind: type, name: str) -> Any:
     first, _, rest = name.partition(".")
     if first not in kind.allParameters:
-        known = ", ".join(kind.allParameters)
-        raise ValueError(f"Cannot find a param with the given name: {first}. Found: {known}.")
+        raise ValueError(f"{kind.__name__} has no parameter {first!r}, only {', '.join(kind.allParameters)}.")
     hint = kind.allParameters[first].hint
     return hint_of(split(hint)[0], rest) if rest else hint
