@@ -4,6 +4,8 @@ A crop alone teaches that dark means outside: its lungs reach the border of the 
 and end at a drawn chest wall with ribs.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -11,7 +13,7 @@ SIDE_MM = 66.0  # added on the left and on the right
 BACK_MM = 39.0  # added behind: a crop at the spine lacks the muscles of the back
 WALL_MM = (15.0, 33.0)  # thickness of the wall
 RIB_SPACING_MM = 27.0
-FAT_HU, MUSCLE_HU, RIB_HU = -95.0, 45.0, 420.0
+FAT_HU, MUSCLE_HU, RIB_HU, LUNG_HU = -95.0, 45.0, 420.0, -820.0
 
 
 def widen(
@@ -43,6 +45,54 @@ def widen(
     outside = added & (depth < 0)
     wide[outside] = -1000 + 0.5 * texture[outside]
     return _softened(wide, added), grown
+
+
+@dataclass(frozen=True)
+class DrawnChest:
+    """An image and masks of what was drawn into it, all (I, J, K)."""
+
+    hu: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    heart: np.ndarray
+
+
+def hollow(
+    hu: np.ndarray,
+    kept: np.ndarray,
+    body: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    generator: np.random.Generator,
+) -> DrawnChest:
+    """A trunk whose inside becomes lungs and a heart, around a spine, an aorta and ribs that stay as they are.
+
+    It shows known structures in surroundings in which nobody drew them. Axes as RAS.
+
+    Args:
+        kept: what stays, and one voxel around it; the heart is drawn in front of its middle.
+        body: True inside the skin.
+    """
+    image = sitk.GetImageFromArray(body.astype(np.uint8))
+    image.SetSpacing([float(step) for step in reversed(spacing_mm)])
+    depth = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    grown = sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(kept.astype(np.uint8)), [1] * 3))
+    cavity = (sitk.GetArrayFromImage(depth) > generator.uniform(*WALL_MM)) & (grown == 0)
+    middle, front = (np.average(np.arange(hu.shape[axis]), weights=kept.sum(_others(axis)) + 1e-6) for axis in (0, 1))
+    x = (np.arange(hu.shape[0])[:, None, None] - middle) * spacing_mm[0] + 12
+    y = (np.arange(hu.shape[1])[None, :, None] - front) * spacing_mm[1] - 70
+    heart = cavity & ((x / 52) ** 2 + (y / 48) ** 2 < 1)
+    lung = cavity & ~heart
+    grain = sitk.GetArrayFromImage(sitk.DiscreteGaussian(sitk.GetImageFromArray(generator.normal(0, 1, hu.shape)), 1.0))
+    grain /= grain.std()
+    texture = generator.normal(0, 15, hu.shape)
+    result = np.where(heart, MUSCLE_HU + texture, hu)
+    result = np.where(lung, np.where(grain > 1.7, -150.0, LUNG_HU + 40 * grain), result)
+    left = lung & (np.arange(hu.shape[0])[:, None, None] < middle)
+    return DrawnChest(_softened(result.astype(np.float32), cavity), left, lung & ~left, heart)
+
+
+def _others(axis: int) -> tuple[int, ...]:
+    return tuple(other for other in range(3) if other != axis)
 
 
 def _depth_below_skin(shape: tuple, spacing_mm: tuple, generator: np.random.Generator) -> np.ndarray:

@@ -17,12 +17,13 @@ from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.preprocess import axis_order, orient
 from EfficientSegLib.resampling import shrink
 from EfficientSegLib.torso import torso_box
-from EfficientSegLib.training.chest import widen
+from EfficientSegLib.training.chest import hollow, widen
 from EfficientSegLib.training.lungs import lungs_by_rule
 from EfficientSegLib.volume import read
 
 OUTSIDE = 1000  # source label of the air around the body
 LUNGS = (1001, 1002)  # source labels of lungs made by rule: left, right
+HEART = 1003  # source label of a drawn heart
 SHELL = 1100  # added to the source label of an organ's outer layer
 
 
@@ -45,12 +46,16 @@ class Case:
     weight: float = 1.0  # how often it is drawn
     role: Literal["torso", "chest", "limb"] = "torso"  # chest: widened to its full width; limb: not cropped
     lungs: tuple[int, int] | None = None  # our values of the lungs (left, right), made by rule where nothing is drawn
+    slices: tuple[float, float] = (0.0, 1.0)  # part of the axis upwards that is used
+    hollow: tuple[int, ...] = ()  # source labels that stay while all around them becomes drawn lungs and heart
     shells: tuple[int, ...] = ()  # source labels whose outer layer can change its brightness alone (kidney cortex)
     contrast: tuple[Contrast, ...] = ()
 
     def __post_init__(self) -> None:
         if self.weight <= 0:
             raise OptionError(f"weight is {self.weight}.", why="It is a frequency.", mend="Use a positive number.")
+        if not 0 <= self.slices[0] < self.slices[1] <= 1:
+            raise OptionError(f"slices is {self.slices}.", why="They are shares.", mend="Use 0 to 1, lower first.")
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,12 @@ def prepare_case(case: Case, rule: Preprocess, channels: dict[int, int], folder:
         hu, source = hu[box.slices()], source[box.slices()]
     if case.role == "chest":
         hu, source = widen(hu, source, found, np.random.default_rng(seed))
+    part = slice(*(round(share * hu.shape[2]) for share in case.slices))
+    hu, source = hu[..., part], source[..., part]
+    if case.hollow:
+        drawn = hollow(hu, np.isin(source, case.hollow), ~_around(hu), found, np.random.default_rng(seed))
+        hu, source = drawn.hu, np.where(drawn.left, LUNGS[0], np.where(drawn.right, LUNGS[1], source))
+        source[drawn.heart] = HEART
     source = _with_rules(hu, source, found, case)
     values = _values(case, source, channels)
     return PreparedCase(
@@ -129,7 +140,7 @@ def _nearest(labels: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
 def _with_rules(hu: np.ndarray, source: np.ndarray, spacing_mm: tuple, case: Case) -> np.ndarray:
     """Source labels with the air around the body, lungs by rule and shells added."""
     source = source.copy()
-    if case.lungs is not None:
+    if case.lungs is not None and not case.hollow:
         for mask, value in zip(lungs_by_rule(hu, spacing_mm), LUNGS):
             source[mask & (source == 0)] = value
     for label in case.shells:

@@ -9,7 +9,7 @@ import torch
 import phantoms
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess
 from EfficientSegLib.errors import TrainingError, VolumeError
-from EfficientSegLib.training.chest import widen
+from EfficientSegLib.training.chest import hollow, widen
 from EfficientSegLib.training.data import OUTSIDE, SHELL, Case, prepare_case, shrink_labels
 from EfficientSegLib.training.lungs import lungs_by_rule
 
@@ -118,6 +118,38 @@ def test_a_widened_chest_keeps_its_middle_and_is_closed_all_around():
     assert found_left.any()
     assert found_right.any()
     assert (wide[[0, -1]] < -700).all()
+
+
+def test_a_hollow_trunk_keeps_what_is_to_stay_and_draws_all_else_inside():
+    hu, _, _, spacing = drawn_chest()
+    body = phantoms.Ellipsoid((150, 105, 90), (130, 85, 500)).mask(hu.shape, spacing)
+    hu[body] = 40
+    spine = np.zeros(hu.shape, dtype=bool)
+    spine[45:55, 15:25] = True
+    hu[spine] = 300
+    drawn = hollow(hu, spine, body, spacing, np.random.default_rng(0))
+    new = drawn.left | drawn.right | drawn.heart
+    np.testing.assert_array_equal(drawn.hu[~new], hu[~new].astype(np.float32))
+    assert not (new & spine).any()
+    assert (new & body).sum() == new.sum() > 0.4 * body.sum()
+    assert np.median(drawn.hu[drawn.left]) < -700
+    assert np.median(drawn.hu[drawn.heart]) > 0
+    assert np.argwhere(drawn.left)[:, 0].max() < 50 <= np.argwhere(drawn.right)[:, 0].min()
+
+
+def test_only_the_wanted_slices_of_a_case_are_used(data_folder):
+    upper = prepare_case(Case(IMAGE, LABEL, {"1": 1}, slices=(0.5, 1.0)), RULE, CHANNELS, data_folder, 0)
+    plain = prepare_case(Case(IMAGE, LABEL, {"1": 1}), RULE, CHANNELS, data_folder, 0)
+    assert torch.equal(upper.hu, plain.hu[..., 14:])
+
+
+def test_a_case_with_a_drawn_chest_knows_its_lungs(data_folder):
+    case = Case(IMAGE, LABEL, {"3": 7}, hollow=(3,), lungs=(1, 2))
+    drawn = prepare_case(case, RULE, CHANNELS, data_folder, 0)
+    target = drawn.values[drawn.source.long()]
+    assert {1, 2, 3} <= set(torch.unique(target).tolist())
+    plain = prepare_case(Case(IMAGE, LABEL, {"3": 7}), RULE, CHANNELS, data_folder, 0)
+    assert torch.equal(drawn.source == 3, plain.source == 3)
 
 
 def test_shrinking_labels_takes_the_majority_of_each_block():

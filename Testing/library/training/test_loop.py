@@ -199,6 +199,12 @@ def test_an_unknown_recipe_names_the_known_ones(tiny_json, data_folder):
         Run(config(tiny_json, recipe={"name": "magic"}), data_folder, ALONE)
 
 
+def test_another_orientation_than_ras_is_refused(tiny_json, data_folder):
+    tiny_json["bundle"]["preprocess"]["orientation"] = "LPS"
+    with pytest.raises(TrainingError, match="orientation is 'LPS'.*Use RAS"):
+        Run(config(tiny_json), data_folder, ALONE)
+
+
 def test_samples_too_small_for_a_patch_are_refused(tiny_json, data_folder):
     with pytest.raises(TrainingError, match="Raise largest"):
         Run(config(tiny_json, largest=[8, 32, 32]), data_folder, ALONE)
