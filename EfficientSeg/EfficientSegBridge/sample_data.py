@@ -3,6 +3,7 @@
 from EfficientSegLib.environment import ROOT
 
 NAME = "CT abdomen and pelvis"
+CHECKSUM = "SHA256:7811475c3e61c4310c51b56998b365ef5d561919388ecb89839f3cf119389e8c"
 FILE = ROOT / "Resources" / "SampleData" / "ts_ct_full.nii.gz"
 
 
@@ -18,4 +19,5 @@ def register() -> None:
         fileNames=f"EfficientSeg_{FILE.name}",
         nodeNames=NAME,  # Sample Data writes the node's name below the picture
         loadFileType="VolumeFile",
+        checksums=CHECKSUM,  # another file of this name in the cache is replaced
     )

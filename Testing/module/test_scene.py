@@ -46,6 +46,9 @@ class TestSavedScene(WidgetCase):
         self.assertIs(node.volume, volume)
         self.assertIs(node.segmentation, segmentation)
         self.assertEqual(node.bundle, self.bundle.folder)
+        if self.widget.isOpen:  # otherwise it is shown when the module is opened
+            self.assertIs(self.ui.segmentsTable.segmentationNode(), segmentation)
+            self.assertTrue(self.ui.editButton.enabled)
 
     def test_a_run_after_the_reload_goes_into_the_same_segmentation(self) -> None:
         self.reload()
