@@ -88,6 +88,7 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = Panel(self.uiWidget, self.ui, self.logic)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         slicer.app.connect("aboutToQuit()", self.logic.stop)
         if getattr(self.parent, "isEntered", False):  # reloaded while it is open: Slicer does not enter it again
@@ -107,6 +108,7 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """The module is unloaded or reloaded."""
+        self.isOpen = False
         self.removeObservers()
         if self.panel is not None:
             self.panel.cleanup()
@@ -123,9 +125,16 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.isOpen:
             self.panel.setParameterNode(self.logic.getParameterNode())
 
+    def onSceneStartImport(self, caller, event) -> None:
+        """A scene is being loaded: its nodes come one by one, and selectors would write wrong ones back."""
+        self.panel.setParameterNode(None)
+
     def onSceneEndImport(self, caller, event) -> None:
-        """A scene was loaded: only now are all nodes there that the parameter node refers to."""
-        self.panel.showParameters()
+        qt.QTimer.singleShot(0, self.showLoadedScene)  # the selectors hear of the new nodes after this event
+
+    def showLoadedScene(self) -> None:
+        if self.isOpen:
+            self.panel.setParameterNode(self.logic.getParameterNode())
 
     def onReload(self) -> None:
         """Forget the parts too, so that Reload reads all files again."""

@@ -79,10 +79,6 @@ class Panel(Listener):
         self._onParameters()
         self._check()
 
-    def showParameters(self) -> None:
-        """Look at the parameter node again, after a scene was loaded."""
-        self._onParameters()
-
     def forgetScene(self) -> None:
         """The scene is closed: nothing of its runs is shown any more."""
         self._paces.clear()
@@ -194,8 +190,8 @@ class Panel(Listener):
 
     def _onParameters(self, *_arguments) -> None:
         node = self._node
-        if node is None or slicer.mrmlScene.IsImporting():
-            return  # not all nodes of a scene that is being loaded are there yet; `showParameters` follows
+        if node is None:
+            return
         self._ui.effortSlider.value = node.effort
         self._keepSegmentationFitting()
         self._model.show(node.bundle)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import labelsOf, segmentNames
+from bench import labelsOf, segmentNames, waitUntil
 from test_widget import QUICK, WidgetCase
 
 
@@ -47,7 +47,8 @@ class TestSavedScene(WidgetCase):
         self.assertIs(node.segmentation, segmentation)
         self.assertEqual(node.bundle, self.bundle.folder)
         if self.widget.isOpen:  # otherwise it is shown when the module is opened
-            self.assertIs(self.ui.segmentsTable.segmentationNode(), segmentation)
+            self.assertTrue(waitUntil(lambda: self.ui.segmentsTable.segmentationNode() is segmentation, 5))
+            self.assertIs(self.ui.volumeSelector.currentNode(), volume)
             self.assertTrue(self.ui.editButton.enabled)
 
     def test_a_run_after_the_reload_goes_into_the_same_segmentation(self) -> None:
