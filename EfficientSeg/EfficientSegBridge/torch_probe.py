@@ -86,8 +86,8 @@ class TorchProbe:
             environment.insert(name, value)
         process.setProcessEnvironment(environment)
         process.setWorkingDirectory(command.folder)
-        process.finished.connect(lambda *_arguments: self._finished(process))
-        process.connect("errorOccurred(QProcess::ProcessError)", lambda *_arguments: self._failed(process, command))
+        process.finished.connect(lambda: self._finished(process))
+        process.connect("errorOccurred(QProcess::ProcessError)", lambda: self._failed(process, command))
         process.start(command.program, list(command.arguments))
 
     def _finished(self, process) -> None:

@@ -136,9 +136,9 @@ class WorkerProcess:
         process.setWorkingDirectory(self._command.folder)
         process.readyReadStandardOutput.connect(self._readOutput)
         process.readyReadStandardError.connect(self._readErrors)
-        # PythonQt hands one argument to the slot of finished(int, QProcess::ExitStatus), PySide two: none is used.
-        process.finished.connect(lambda *_: self._finished(process))
-        process.connect("errorOccurred(QProcess::ProcessError)", lambda *_: self._failedToStart(process))
+        # How many arguments `finished` brings depends on the version of PythonQt; a slot without any suits all.
+        process.finished.connect(lambda: self._finished(process))
+        process.connect("errorOccurred(QProcess::ProcessError)", lambda: self._failedToStart(process))
         self._say(f"$ {self._command}")
         process.start(self._command.program, list(self._command.arguments))
 
