@@ -9,6 +9,7 @@ import slicer
 
 from EfficientSegBridge import preflight, theme, words
 from EfficientSegBridge.bundles import Choice
+from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
@@ -40,17 +41,16 @@ class Panel(Listener):
         self._guiTag = None
         self._nodeTag = None
         self._warnings: list[str] = []
-        self._paces: dict[tuple, words.Pace] = {}
         self._segmentOnceInstalled = False
         self._installer = TorchInstaller(self._say, self._showState)
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
+        self._effort = EffortRow(ui, self._onEffort)
         self._python = PythonRow(ui, self._onPython)
         self._result = ResultSection(ui, logic)
         self._why = WhySection(ui, logic)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
         theme.setIcons(ui)
-        ui.effortSlider.maximum = len(words.EFFORTS) - 1
         ui.logText.maximumBlockCount = LOG_LINES
         self._connect()
         logic.onLog = self._onLog
@@ -60,7 +60,6 @@ class Panel(Listener):
         ui.segmentButton.connect("clicked()", self.onSegment)
         ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
         ui.browseButton.connect("clicked()", self._onBrowse)
-        ui.effortSlider.connect("valueChanged(int)", self._onEffort)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
 
     def setParameterNode(self, node) -> None:
@@ -81,7 +80,7 @@ class Panel(Listener):
 
     def forgetScene(self) -> None:
         """The scene is closed: nothing of its runs is shown any more."""
-        self._paces.clear()
+        self._effort.forget()
         self._result.setRun(None)
         self._result.setSegmentation(None)
         self._why.setRun(None)
@@ -175,7 +174,7 @@ class Panel(Listener):
     def runEnded(self) -> None:
         run = self._logic.run
         if run.pace is not None:
-            self._paces[self._paceKey(run.parameters.bundle.folder)] = run.pace
+            self._effort.remember(self._paceKey(run.parameters.bundle.folder), run.pace)
         if run.state in ("done", "stopped") and self._node is not None and run.segments.node is not None:
             self._node.segmentation = run.segments.node
         if self._node is not None:
@@ -192,7 +191,6 @@ class Panel(Listener):
         node = self._node
         if node is None:
             return
-        self._ui.effortSlider.value = node.effort
         self._keepSegmentationFitting()
         self._model.show(node.bundle)
         self._showEffort()
@@ -246,14 +244,9 @@ class Panel(Listener):
         return self._model.choice(self._node.bundle if self._node is not None else "")
 
     def _showEffort(self) -> None:
-        if self._node is None:
-            return
-        choice = self._choice()
-        pace = self._paces.get(self._paceKey(str(choice.folder))) if choice else None
-        patches = words.EFFORTS[self._node.effort]
-        self._ui.effortLabel.text = words.effort(patches, pace)
-        tip = words.effortTip(patches, pace)
-        self._ui.effortSlider.toolTip = self._ui.effortLabel.toolTip = tip
+        if self._node is not None:
+            choice = self._choice()
+            self._effort.show(self._node.effort, self._paceKey(str(choice.folder) if choice else ""))
 
     def _paceKey(self, bundleFolder: str) -> tuple:
         node = self._node
