@@ -244,7 +244,8 @@ def test_what_libraries_print_is_no_event_and_monai_is_not_touched(request_for, 
         "def talk():\n"
         "    while True:\n"
         "        print('from Python ü', end='', flush=True); os.write(1, b'from C '); time.sleep(0.01)\n"
-        "threading.Thread(target=talk, daemon=True).start()\n"
+        "threading.Thread(target=talk, daemon=True).start()\n",
+        encoding="utf-8",
     )
     with WorkerClient(environment={"PYTHONPATH": str(chatter), "LC_ALL": "C"}) as worker:
         assert isinstance(worker.next(), Ready)
