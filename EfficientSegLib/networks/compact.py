@@ -12,6 +12,11 @@ SMALLEST = 2**14  # elements; smaller tensors are not worth packing
 LARGEST_CODE = 127
 
 
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dictionary with its fractions in half precision."""
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The compact form of a state dictionary; `unpack` gives back nearly the same numbers.
 

@@ -37,6 +37,7 @@ class TrainConfig:
     # level is at least 3 x 3 in I and J: where it is 2 x 2, oneDNN's weight gradients are garbage (torch 2.13).
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_minutes: float = 3.0
+    packed: bool = False  # write large tensors in 8 bits: half the bytes; measure what it costs
     provenance: dict[str, Any] = field(default_factory=dict)  # copied into bundle.json
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class TrainConfig:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that changes the numbers; texts, colours and how often a checkpoint is written do not."""
+        """SHA-256 of all that changes the numbers; texts, colours and how things are written do not."""
         content = dataclasses.asdict(self)
-        del content["checkpoint_minutes"], content["provenance"]
+        del content["checkpoint_minutes"], content["packed"], content["provenance"]
         template = dataclasses.asdict(self.template)
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
         content["bundle"]["labels"] = [label.value for label in self.template.labels]

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from EfficientSegLib import bundle as bundles
+from EfficientSegLib.networks.compact import halved, pack
 from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig
 
 
 def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, folder: str | os.PathLike) -> Path:
-    """Write `weights.pt` (half precision) and `bundle.json`; returns the folder.
+    """Write `weights.pt` (half precision, or packed to 8 bits) and `bundle.json`; returns the folder.
 
     Args:
         parameters: state dictionary of the model.
@@ -24,8 +25,8 @@ def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, 
     """
     folder = Path(folder)
     content = io.BytesIO()
-    half = {name: value.half() if value.is_floating_point() else value for name, value in parameters.items()}
-    torch.save({name: value.contiguous() for name, value in half.items()}, content)
+    stored = pack(parameters) if config.packed else halved(parameters)
+    torch.save({name: value.contiguous() for name, value in stored.items()}, content)
     checkpoint.write(folder / "weights.pt", content.getbuffer())
     template = config.template
     weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
