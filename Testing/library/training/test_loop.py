@@ -52,6 +52,16 @@ def test_a_short_training_writes_a_bundle_that_loads(tiny_json, data_folder, awk
     assert steps == [0, 1, 2, 3]
 
 
+def test_a_packed_bundle_holds_the_same_network_in_fewer_bytes(tiny_json, data_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("EfficientSegLib.networks.compact.SMALLEST", 64)
+    plain = train(config(tiny_json), data_folder, tmp_path / "plain")
+    packed = train(config(tiny_json, packed=True), data_folder, tmp_path / "packed")
+    assert (packed / "weights.pt").stat().st_size < (plain / "weights.pt").stat().st_size
+    trained = weights_of(tmp_path / "packed")
+    for name, tensor in load_model(bundles.load(packed), "cpu").state_dict().items():
+        torch.testing.assert_close(tensor, trained[name], atol=float(trained[name].abs().max()) / 120, rtol=1e-3)
+
+
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tiny_json, data_folder, tmp_path, monkeypatch):
     train(config(tiny_json), data_folder, tmp_path / "whole")
     plain_step = Run.step
