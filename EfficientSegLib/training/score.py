@@ -27,6 +27,8 @@ def score(config: TrainConfig, bundle: Bundle, data_folder: Path) -> dict[str, d
     model = load_model(bundle, "cpu")
     result = {}
     for case in config.cases:
+        if case.hollow:
+            continue  # its image is a drawing
         volume = read(data_folder / case.image)
         found = segment(volume, bundle, model).labels
         truth = np.zeros_like(found) if case.label is None else _mapped(read(data_folder / case.label), case, found)
