@@ -1,0 +1,36 @@
+"""The bundles that ship: each names the training beside it, and the self test does its work on what it never saw."""
+
+from pathlib import Path
+
+import pytest
+
+import phantoms
+from EfficientSegLib import bundle as bundles
+from EfficientSegLib.segment import load_model, segment
+from EfficientSegLib.training.config import read_config
+from EfficientSegLib.volume import Volume
+
+BUNDLES = Path(__file__).resolve().parents[3] / "Resources" / "Bundles"
+
+
+@pytest.mark.parametrize("name", ["demo-ct", "self-test"])
+def test_a_shipped_bundle_comes_from_the_training_beside_it(name):
+    bundle, config = bundles.load(BUNDLES / name), read_config(BUNDLES / name / "training.json")
+    bundles.verify_weights(bundle)
+    assert bundle.provenance["configuration_sha256"] == config.fingerprint
+    assert bundle.network == config.template.network
+    assert bundle.labels == config.template.labels
+
+
+def test_the_self_test_is_small():
+    assert sum((BUNDLES / "self-test" / name).stat().st_size for name in ("bundle.json", "weights.pt")) < 100_000
+
+
+def test_the_self_test_finds_the_organs_of_an_unseen_phantom():
+    bundle = bundles.load(BUNDLES / "self-test")
+    hu, labels = phantoms.torso(seed=101)
+    volume = Volume(hu[None], phantoms.SPACING_MM, direction=((-1.0, 0, 0), (0, -1.0, 0), (0, 0, 1.0)))
+    found = segment(volume, bundle, load_model(bundle, "cpu")).labels
+    for value in (phantoms.LIVER, phantoms.SPLEEN, phantoms.VERTEBRAE):
+        ours, theirs = found == value, labels == value
+        assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.9
