@@ -8,8 +8,8 @@ from EfficientSegLib.bundle import Bundle, Label
 from EfficientSegLib.protocol import Failed, Progress
 
 # Patches read at each place of the effort slider; None: all of them.
-EFFORTS = (0, 3, 5, 10, 20, 30, 60, 120, None)
-USUAL_EFFORT = 3
+EFFORTS = (0, 3, 5, 10, 20, 40, 80, 160, None)
+USUAL_EFFORT = 5
 MOSTLY_DETAIL, MOSTLY_OVERVIEW = 0.65, 0.35  # class weights beyond which a structure listens to one side
 STAGES = {
     "read": "Reading the volume",
