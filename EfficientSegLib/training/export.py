@@ -46,6 +46,7 @@ def provenance_of(config: TrainConfig, step: int) -> dict[str, Any]:
         "samples": step * config.processes,
         "seed": config.seed,
         "precision": config.precision,
+        "packed": config.packed,
         "configuration_sha256": config.fingerprint,
         "torch": str(torch.__version__),
     }
