@@ -51,3 +51,17 @@ def awkward_folder(tmp_path):
     folder = tmp_path / "Dr. Jöhn Ωé"
     folder.mkdir()
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse to run the panel's tests and the stand-in's in one process.
+
+    With views open and the module loaded, Slicer's display library walks for ever through the hierarchy of a scene that
+    the stand-in's tests then load (`GetHierarchyOpacity` looks for a parent that no longer is the scene's item).
+    """
+    folders = {item.path.parent.name for item in items if item.path.is_relative_to(ROOT)}
+    if {"module", "standin_tests"} <= folders:
+        raise pytest.UsageError(
+            "Testing/module and Testing/standin_tests need a process each. Use: python3 Testing/run.py test, or name "
+            "one of the two folders."
+        )
