@@ -51,7 +51,9 @@ def _train(command: argparse.ArgumentParser) -> None:
     add("--data", required=True, help="folder that the configuration's paths begin at")
     add("--output", required=True, help="folder of the new bundle and the checkpoints")
     add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
-    add("--processes", type=int, help="processes that share the work; must be the configuration's, which is the default")
+    add(
+        "--processes", type=int, help="processes that share the work; must be the configuration's, which is the default"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ TEXT_BYTES = 20_000
 TEXT_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 SPACING_FIELDS = (b"\nspace directions:", b"\nspacings:", b"ElementSpacing", b"ElementSize")
 NOT_A_NUMBER = re.compile(rb"\n(space directions|spacings):[^\n]*\bnan\b", re.IGNORECASE)
+NO_SPACING = re.compile(rb"\nspace directions:([ \t]*none)+[ \t]*\r?\n", re.IGNORECASE)
 REFUSALS = (
     ("orthonormal", "Its axes are not at right angles.", "Resample it onto a straight grid, or mend its sform."),
     ("spacing", "Its voxel size is 0 or missing.", "Correct the voxel size in its header, or export it again."),
@@ -50,7 +51,7 @@ def check(path: Path, image: sitk.Image) -> list[str]:
     if name.endswith(TEXT_ENDINGS):
         with open(path, "rb") as file:
             header = file.read(TEXT_BYTES)
-        if not any(field in header for field in SPACING_FIELDS):
+        if not any(field in header for field in SPACING_FIELDS) or NO_SPACING.search(header):
             return [f"{path.name} names no voxel size: 1 mm is assumed, so that sizes and volumes may be wrong."]
         if NOT_A_NUMBER.search(header):
             raise VolumeError(

@@ -152,12 +152,14 @@ def _check_header(request: Request, bundle: Bundle) -> None:
     if not Path(request.input).exists():
         raise VolumeError(f"{request.input} does not exist.", why="There is no such file or folder.", mend="Check it.")
     resources.check_disk(request.output_dir, resources.result_mb((1, 1, 1)))
+    if Path(request.input).is_dir():
+        return  # a DICOM folder; asked about it, the image library fills the log with complaints
     reader = sitk.ImageFileReader()
     reader.SetFileName(request.input)
     try:
         reader.ReadImageInformation()
     except RuntimeError:
-        return  # a DICOM folder, or no image: `volume.read` knows the words
+        return  # no image: `volume.read` knows the words
     if reader.GetDimension() == 3:
         _check_size(request, bundle, tuple(reader.GetSize()), tuple(reader.GetSpacing()))
 

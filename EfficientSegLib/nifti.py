@@ -1,4 +1,4 @@
-"""What the image library passes over in silence in NIfTI files: cut-off data, voxel sizes of 0, a two-fold place."""
+"""What the image library passes over in silence in NIfTI files: cut-off data, NaN, voxel sizes of 0, a two-fold place."""
 
 import gzip
 import struct
@@ -8,21 +8,37 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from EfficientSegLib import suitability
 from EfficientSegLib.errors import VolumeError
 
 ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")
 # By size of the header, NIfTI-1 and -2: format and place of each field that matters here. Source: nifti1.h, nifti2.h.
 FIELDS = {
     348: {
-        **{"dim": ("8h", 40), "bits": ("h", 72), "offset": ("f", 108), "pixdim": ("8f", 76), "unit": ("b", 123)},
+        **{
+            "dim": ("8h", 40),
+            "type": ("h", 70),
+            "bits": ("h", 72),
+            "offset": ("f", 108),
+            "pixdim": ("8f", 76),
+            "unit": ("b", 123),
+        },
         **{"codes": ("2h", 252), "turn": ("6f", 256), "rows": ("12f", 280)},
     },
     540: {
-        **{"dim": ("8q", 16), "bits": ("h", 14), "offset": ("q", 168), "pixdim": ("8d", 104), "unit": ("i", 500)},
+        **{
+            "dim": ("8q", 16),
+            "type": ("h", 12),
+            "bits": ("h", 14),
+            "offset": ("q", 168),
+            "pixdim": ("8d", 104),
+            "unit": ("i", 500),
+        },
         **{"codes": ("2i", 344), "turn": ("6d", 352), "rows": ("12d", 400)},
     },
 }
 METRES, MICROMETRES = 1, 3
+FLOATS = {16: "f4", 64: "f8"}  # values of "type" that can hold NaN
 BLOCK = 1 << 22
 
 
@@ -55,7 +71,7 @@ def check(path: Path, image: sitk.Image) -> list[str]:
         Warnings.
 
     Raises:
-        VolumeError: voxels are missing, the voxel size is impossible, or the image was read into another place than
+        VolumeError: voxels are missing or no numbers, the voxel size is impossible, or the image was read into another place than
             the header gives.
     """
     if not is_whole(path):
@@ -76,9 +92,28 @@ def check(path: Path, image: sitk.Image) -> list[str]:
         raise VolumeError(
             f"{path.name} measures in metres or micrometres.", why="Scans use millimetres.", mend="Convert it first."
         )
+    _check_numbers(path, fields)
     if q_code <= 0 and s_code <= 0:
         return [f"{path.name} does not say how the patient lies: left, right, front and back may be exchanged."]
     return _check_place(path, image, fields)
+
+
+def _check_numbers(path: Path, fields: dict[str, tuple]) -> None:
+    """The image library reads NaN and infinity as 0, which in a CT is water; so the file itself is looked through."""
+    kind = FLOATS.get(fields["type"][0])
+    if kind is None:
+        return
+    dim, bad = fields["dim"], 0
+    left = int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * np.dtype(kind).itemsize
+    data_path = _sibling(path, ".hdr", ".img")
+    with gzip.open(data_path) if _is_packed(data_path) else open(data_path, "rb") as file:
+        file.seek(int(fields["offset"][0]))
+        while left > 0 and (block := file.read(min(BLOCK, left))):
+            left -= len(block)
+            values = np.frombuffer(block, f"{fields['order'][0]}{kind}", len(block) // np.dtype(kind).itemsize)
+            bad += values.size - int(np.count_nonzero(np.isfinite(values)))
+    if bad:
+        raise suitability.not_finite(bad, int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)))
 
 
 def _check_place(path: Path, image: sitk.Image, fields: dict[str, tuple]) -> list[str]:
@@ -129,7 +164,8 @@ def _fields(path: Path) -> dict[str, tuple] | None:
     for order in "<>":
         size = struct.unpack_from(f"{order}i", header)[0] if len(header) >= min(FIELDS) else 0
         if size in FIELDS and len(header) >= size:
-            return {name: struct.unpack_from(order + kind, header, at) for name, (kind, at) in FIELDS[size].items()}
+            fields = {name: struct.unpack_from(order + kind, header, at) for name, (kind, at) in FIELDS[size].items()}
+            return {**fields, "order": (order,)}
     return None
 
 

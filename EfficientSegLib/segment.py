@@ -1,5 +1,6 @@
 """The one pipeline: volume in, labels on the volume's own grid out. The worker and the command line both take it."""
 
+import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,13 @@ class Segmentation:
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
 
 
+def _why_unread(error: Exception) -> str:
+    """In words of our own: torch's would advise to load the file without protection."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "Only plain tensors are accepted, never code, and the file holds something else."
+    return "The file is cut off or broken; only plain tensors are accepted, never code."
+
+
 def load_model(bundle: Bundle, device: str) -> nn.Module:
     """The bundle's network with its weights, ready for inference.
 
@@ -83,7 +91,7 @@ def load_model(bundle: Bundle, device: str) -> nn.Module:
     except Exception as error:  # torch raises many kinds here; each means that the file is not plain weights
         raise BundleError(
             f"The weights of bundle {bundle.name!r} cannot be read.",
-            why=f"Only plain tensors are accepted, never code: {str(error).splitlines()[0]}",
+            why=_why_unread(error),
             mend=mend,
         ) from error
     try:

@@ -84,18 +84,22 @@ def check_intensities(array: np.ndarray, modality: str, said: str = "") -> None:
         raise VolumeError("The image has no voxels.", why="It is empty.", mend="Load or export the scan again.")
     low, high = float(array.min()), float(array.max())  # both carry NaN on, so they see every voxel
     if not (np.isfinite(low) and np.isfinite(high)):
-        bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-        raise VolumeError(
-            f"{bad} of {array.size} voxels are not numbers (NaN) or infinite.",
-            why="A calculation on the image left them; the model would spread them over its answer.",
-            mend="Replace them, for example by the value of air, or use the original scan.",
-        )
+        raise not_finite(array.size - int(np.count_nonzero(np.isfinite(array))), array.size)
     if low == high:
         raise VolumeError(
             f"Every voxel is {low:g}.", why="There is nothing to see in it.", mend="Choose the scan itself."
         )
     if modality == "CT":
         _check_hounsfield(array, low, high, said)
+
+
+def not_finite(bad: int, total: int) -> VolumeError:
+    """The refusal of an image in which `bad` of `total` voxels hold no number."""
+    return VolumeError(
+        f"{bad} of {total} voxels are not numbers (NaN) or infinite.",
+        why="A calculation on the image left them; the model would spread them over its answer.",
+        mend="Replace them, for example by the value of air, or use the original scan.",
+    )
 
 
 def _check_hounsfield(array: np.ndarray, low: float, high: float, said: str) -> None:

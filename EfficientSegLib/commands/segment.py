@@ -14,7 +14,7 @@ from pathlib import Path
 from EfficientSegLib import job, protocol
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
 from EfficientSegLib.environment import ROOT
-from EfficientSegLib.errors import VolumeError
+from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 
@@ -23,15 +23,19 @@ SEGMENTATION_ENDING = ".seg.nrrd"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Segment; Ctrl-C keeps what is done. Files appear whole at the end, or not at all.
+    """Segment; Ctrl-C and SIGTERM keep what is done. Files appear whole at the end, or not at all.
 
     Raises:
         EfficientSegError: it cannot be done.
     """
     source = Path(arguments.input)
     output = _output_path(source, arguments.output)
+    _check_patches(arguments)
     stop = threading.Event()
     bar = ProgressBar()
+    for extra in filter(None, (arguments.record, arguments.picture)):
+        with _scratch_beside(Path(extra)):
+            pass  # it can be written there: better known now than after the run
     with _scratch_beside(output) as scratch, _stopping_on_interrupt(stop):
         request = protocol.Request(
             input=str(source),
@@ -78,6 +82,22 @@ def strategy_options(patches: int | str | None) -> dict:
     return {"top_k": {"all": None, "coarse": 0}.get(patches, patches), "clip_top_k": False}
 
 
+def _check_patches(arguments: argparse.Namespace) -> None:
+    """A strategy that reads everything has no number of patches.
+
+    Raises:
+        OptionError: both were given.
+    """
+    from EfficientSegLib import strategies
+
+    if arguments.patches is not None and arguments.strategy and not strategies.knows(arguments.strategy, "top_k"):
+        raise OptionError(
+            f"--patches does not go with --strategy {arguments.strategy}.",
+            why="This strategy reads every patch.",
+            mend="Leave one of the two away.",
+        )
+
+
 def _output_path(source: Path, given: str | None) -> Path:
     """Where the result goes; checked before anything is computed.
 
@@ -121,18 +141,19 @@ def _scratch_beside(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def _stopping_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C asks for an early end, the second one ends at once."""
+    """The first Ctrl-C or a polite kill asks for an early end, the second one ends at once."""
 
     def interrupt(*_) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> None:

@@ -92,6 +92,15 @@ def test_wrong_usage_is_exit_code_2(given, capsys):
     assert ended.value.code == 2 and "usage" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--record", "--picture"])
+def test_an_extra_file_that_cannot_be_written_is_told_before_the_run(folder, tmp_path, capsys, option):
+    (tmp_path / "a file").write_text("no folder")
+    given = ["segment", str(folder / "ct ä.nii.gz"), "--bundle", str(folder / "bundles" / "tiny")]
+    assert main([*given, "-o", str(tmp_path / "out.nrrd"), option, str(tmp_path / "a file" / "x")]) == 1
+    assert "Nothing can be written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
 def test_bundles_are_listed_and_a_broken_one_hides_no_other(folder, tmp_path, capsys):
     write_tiny_bundle(tmp_path / "good")
     (tmp_path / "bad").mkdir()
@@ -116,7 +125,8 @@ def test_a_training_without_its_configuration_fails_in_words(tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
-def test_ctrl_c_keeps_what_is_done(folder, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_polite_kill_keep_what_is_done(folder, tmp_path, number):
     write_tiny_bundle(tmp_path / "slow", overlap=0.85, top_k=None)
     command = [sys.executable, "-m", "EfficientSegLib", "segment", str(folder / "ct ä.nii.gz")]
     more = ["--bundle", str(tmp_path / "slow"), "--threads", "1", "-o", str(tmp_path / "out.nrrd")]
@@ -126,7 +136,7 @@ def test_ctrl_c_keeps_what_is_done(folder, tmp_path):
         while b"reading patches, 2" not in shown:
             shown += (block := run.stderr.read(64))
             assert block, shown
-        run.send_signal(signal.SIGINT)
+        run.send_signal(number)
         began = time.monotonic()
         said, _ = run.communicate(timeout=60)
     assert run.returncode == 130 and time.monotonic() - began < 30

@@ -87,6 +87,17 @@ def test_a_scan_packed_in_several_gzip_members_is_whole(tmp_path):
     assert not is_whole(packed)
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".hdr"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_values_that_are_no_numbers_are_refused_although_they_are_read_as_0(tmp_path, ending, kind):
+    values = np.full((2, 3, 4), -1000, kind)
+    values[1, 2, 3], values[0, 1, 1] = np.nan, -np.inf
+    path = tmp_path / f"x{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    with pytest.raises(VolumeError, match="2 of 24 voxels are not numbers"):
+        read(path)
+
+
 def test_a_header_with_its_image_in_a_second_file_is_read_and_checked(tmp_path):
     sitk.WriteImage(sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(2, 3, 4)), str(tmp_path / "x.hdr"))
     assert read(tmp_path / "x.hdr").array[0, 3, 2, 1] == 23

@@ -140,7 +140,9 @@ def test_missing_system_libraries_come_with_the_line_that_installs_them():
 
 @pytest.mark.parametrize("command, words", [("demo", "--bundle"), ("test", "--require-panel")])
 def test_help_needs_no_environment(command, words):
-    done = subprocess.run([sys.executable, TESTING / "run.py", command, "--help"], capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, TESTING / "run.py", command, "--help"], capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0 and words in done.stdout
 
 
