@@ -1,4 +1,4 @@
-"""What the image library passes over in silence in NIfTI files: cut-off data, NaN, voxel sizes of 0, a two-fold place."""
+"""What the image library passes over in silence in NIfTI files: cut-off data, NaN, voxels of 0 mm, a two-fold place."""
 
 import gzip
 import struct
@@ -71,8 +71,8 @@ def check(path: Path, image: sitk.Image) -> list[str]:
         Warnings.
 
     Raises:
-        VolumeError: voxels are missing or no numbers, the voxel size is impossible, or the image was read into another place than
-            the header gives.
+        VolumeError: voxels are missing or no numbers, the voxel size is impossible, or the image was read into
+            another place than the header gives.
     """
     if not is_whole(path):
         raise VolumeError(

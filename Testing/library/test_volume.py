@@ -164,6 +164,8 @@ def test_a_file_without_voxel_size_is_read_with_a_warning(tmp_path):
     volume = read(nrrd(tmp_path / "x.nrrd", None, space=None, space_origin=None))
     assert volume.spacing_mm == (1.0, 1.0, 1.0)
     assert "names no voxel size" in volume.warnings[0]
+    volume = read(nrrd(tmp_path / "y.nrrd", "none none none"))
+    assert volume.spacing_mm == (1.0, 1.0, 1.0) and "names no voxel size" in volume.warnings[0]
 
 
 def test_a_path_that_the_system_refuses_is_told_in_words(tmp_path):
