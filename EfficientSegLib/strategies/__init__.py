@@ -4,7 +4,7 @@ Every strategy file has a frozen dataclass `Options` and
 `predict(volume (C, I, J, K), model, options, watcher) -> Prediction`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Protocol
@@ -62,6 +62,15 @@ def check(name: str, options: dict[str, Any]) -> None:
         OptionError: the strategy is unknown, or its options do not fit.
     """
     read_options(module(name).Options, options)
+
+
+def knows(name: str, option: str) -> bool:
+    """Whether a strategy has this option.
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return option in {field.name for field in fields(module(name).Options)}
 
 
 def module(name: str) -> ModuleType:

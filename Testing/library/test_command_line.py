@@ -92,6 +92,20 @@ def test_wrong_usage_is_exit_code_2(given, capsys):
     assert ended.value.code == 2 and "usage" in capsys.readouterr().err
 
 
+def test_a_folder_without_images_is_refused_in_our_words_alone(folder, tmp_path, capfd):
+    given = ["segment", str(tmp_path), "--bundle", str(folder / "bundles" / "tiny")]
+    assert main([*given, "-o", str(tmp_path / "out.nrrd")]) == 1
+    said = capfd.readouterr().err
+    assert "holds no DICOM image" in said and "HDF5" not in said
+
+
+def test_a_number_of_patches_for_a_strategy_that_reads_all_is_refused_in_words(folder, tmp_path, capsys):
+    given = ["segment", str(folder / "ct ä.nii.gz"), "--bundle", str(folder / "bundles" / "tiny"), "--patches", "3"]
+    assert main([*given, "-o", str(tmp_path / "out.nrrd"), "--strategy", "sliding_window"]) == 1
+    assert "--patches does not go with --strategy sliding_window" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("option", ["--record", "--picture"])
 def test_an_extra_file_that_cannot_be_written_is_told_before_the_run(folder, tmp_path, capsys, option):
     (tmp_path / "a file").write_text("no folder")
