@@ -21,10 +21,10 @@ class Options:
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 1)  # of each level's first convolution; the last must be 1
 
     def __post_init__(self) -> None:
-        if len(self.channels) != len(self.strides) or len(self.channels) < 2:
+        if len(self.channels) != len(self.strides) or len(self.channels) < 3:
             raise OptionError(
                 f"The U-Net has {len(self.channels)} channels and {len(self.strides)} strides.",
-                why="Each of its two or more levels has one of both.",
+                why="Each of its three or more levels has one of both.",
                 mend="Give two lists of the same length.",
             )
         if min(self.channels) < 1 or min(self.strides) < 1 or self.strides[-1] != 1:

@@ -57,8 +57,9 @@ def test_features_are_those_before_the_last_stage():
     "options, words",
     [
         ({"channels": [4, 8]}, "2 channels and 6 strides"),
-        ({"channels": [4, 8], "strides": [2, 2]}, "end with 1"),
-        ({"channels": [4, 0], "strides": [2, 1]}, "positive"),
+        ({"channels": [4, 8], "strides": [2, 1]}, "three or more levels"),
+        ({"channels": [4, 8, 8], "strides": [2, 2, 2]}, "end with 1"),
+        ({"channels": [4, 0, 8], "strides": [2, 2, 1]}, "positive"),
     ],
 )
 def test_impossible_widths_are_refused(options, words):
