@@ -51,3 +51,15 @@ def enlarge(array: Tensor, shape: Index, box: PatchBox) -> Tensor:
         part = array.narrow(axis + 1, first, weights.shape[1])
         array = torch.tensordot(part, weights.to(part), dims=([axis + 1], [1])).movedim(-1, axis + 1)
     return array
+
+
+def shrink_labels(labels: Tensor, factor: Index) -> Tensor:
+    """Most frequent label of each block of `factor` voxels; (I, J, K) uint8 -> (I/r, J/r, K/r) uint8.
+
+    A single voxel picked from each block would shift the picture by half a voxel. A block that is ignored in part
+    votes with the rest.
+    """
+    i, j, k = (length // step for length, step in zip(labels.shape, factor))
+    blocks = labels[: i * factor[0], : j * factor[1], : k * factor[2]]
+    blocks = blocks.reshape(i, factor[0], j, factor[1], k, factor[2]).permute(0, 2, 4, 1, 3, 5).reshape(i, j, k, -1)
+    return torch.mode(blocks, dim=-1).values.to(torch.uint8)

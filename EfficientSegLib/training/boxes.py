@@ -5,8 +5,8 @@ from torch import Tensor
 
 from EfficientSegLib.errors import TrainingError
 from EfficientSegLib.geometry import Index, PatchBox
-from EfficientSegLib.training.augment import Sample
 from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.samples import Sample
 
 LEAST_DEVIATION = 0.02  # of a patch's network values, which span 1 for the usual window
 TRIES = 20

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from EfficientSegLib.bundle import Bundle, Component
 from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
 from EfficientSegLib.options import read_options
-from EfficientSegLib.training.augment import Options as Augmentation
-from EfficientSegLib.training.data import Case
+from EfficientSegLib.training.cases import Case
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class TrainConfig:
     recipe: Component
     cases: tuple[Case, ...]
     iterations: int  # of every process; each reads one sample per iteration
-    augment: Augmentation = field(default_factory=Augmentation)
+    samples: Component = field(default_factory=lambda: Component("volume"))  # their source and its options
+    validation: tuple[Case, ...] = ()  # not trained on
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
     smallest: tuple[int, int, int] = (1, 1, 1)  # voxels of a sample at least; see precision
     largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
@@ -63,12 +63,27 @@ class TrainConfig:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that changes the numbers; texts, colours and how things are written do not."""
-        content = dataclasses.asdict(self)
-        del content["checkpoint_minutes"], content["packed"], content["provenance"]
+        content = _chosen(self)
+        for name in ("checkpoint_minutes", "packed", "provenance"):
+            content.pop(name, None)
         template = dataclasses.asdict(self.template)
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
         content["bundle"]["labels"] = [label.value for label in self.template.labels]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _chosen(options: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, so that a new option changes no older fingerprint."""
+    content = {}
+    for option in dataclasses.fields(options):
+        value = getattr(options, option.name)
+        default = option.default_factory() if callable(option.default_factory) else option.default
+        if value == default:
+            continue
+        if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            value = [_chosen(item) for item in value]
+        content[option.name] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return content
 
 
 def read_config(path: str | os.PathLike) -> TrainConfig:

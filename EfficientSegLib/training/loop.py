@@ -18,15 +18,13 @@ from tqdm import tqdm
 
 from EfficientSegLib import networks
 from EfficientSegLib.errors import TrainingError
-from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks import norms
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint, processes, recipe
-from EfficientSegLib.training.augment import Grid, Sample, draw_sample
 from EfficientSegLib.training.config import TrainConfig, read_config
-from EfficientSegLib.training.data import PreparedCase, prepare_case
 from EfficientSegLib.training.export import write_bundle
 from EfficientSegLib.training.processes import Place
+from EfficientSegLib.training.samples import Sample, source
 
 log = logging.getLogger(__name__)
 LOG = "log.jsonl"
@@ -108,12 +106,9 @@ class Run:
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        self.cases = [
-            prepare_case(case, template.preprocess, config.channels, data_folder, config.seed + number)
-            for number, case in enumerate(config.cases)
-        ]
         patch = getattr(self.model, "patch_size", None) or getattr(self.recipe_options, "patch_size", (1, 1, 1))
-        self.grid = sample_grid(config, patch, getattr(self.model, "size_multiple", (1, 1, 1)))
+        multiple = getattr(self.model, "size_multiple", (1, 1, 1))
+        self.source = source(config.samples.name).open_source(config, config.cases, data_folder, patch, multiple)
 
     def step(self, step: int) -> dict[str, float]:
         """One iteration; returns the terms of the loss.
@@ -124,7 +119,7 @@ class Run:
         seeds = np.random.SeedSequence([self.config.seed, step, self.place.rank])
         draws = np.random.default_rng(seeds)
         torch.manual_seed(int(draws.integers(2**62)))
-        sample = self._sample(draws)
+        sample = self.source.draw(draws)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * schedule(step, self.config.iterations, self.config.warm_up)
         self.optimiser.zero_grad(set_to_none=True)
@@ -139,11 +134,6 @@ class Run:
             self._refuse(step, sample, terms)
         self.optimiser.step()
         return {name: round(value, 5) for name, value in means.items()}
-
-    def _sample(self, draws: np.random.Generator) -> Sample:
-        weights = np.array([prepared.case.weight for prepared in self.cases])
-        prepared: PreparedCase = self.cases[int(draws.choice(len(self.cases), p=weights / weights.sum()))]
-        return draw_sample(prepared, self.config.augment, self.grid, draws)
 
     def _share_gradients(self, terms: dict[str, Tensor]) -> dict[str, float]:
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -187,45 +177,6 @@ def schedule(step: int, iterations: int, warm_up: float) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(iterations - rising, 1)))
-
-
-def sample_grid(config: TrainConfig, patch: Index, multiple: Index) -> Grid:
-    """What samples are drawn on: sizes that the model takes, values as the bundle normalises them.
-
-    Args:
-        patch: voxels that every sample has at least.
-        multiple: voxels per axis are multiples of this.
-
-    Raises:
-        TrainingError: the bundle's orientation or intensity rule cannot be trained for, or no size fits.
-    """
-    rule = config.template.preprocess
-    if rule.orientation != "RAS":
-        raise TrainingError(
-            f"orientation is {rule.orientation!r}.",
-            why="Samples are mirrored, cut into slabs and drawn upon along axes to the right, front and top.",
-            mend="Use RAS.",
-        )
-    if rule.intensity.kind != "window":
-        raise TrainingError(
-            f"intensity is {rule.intensity.kind!r}.",
-            why="Samples are drawn in image units, which need a fixed window.",
-            mend="Use kind 'window'.",
-        )
-    least = tuple(-(-max(a, b) // m) * m for a, b, m in zip(patch, config.smallest, multiple))
-    most = tuple(length // m * m for length, m in zip(config.largest, multiple))
-    if any(a > b for a, b in zip(least, most)):
-        raise TrainingError(
-            f"largest is {config.largest}.",
-            why=f"A patch, and multiples of {multiple} that the network takes, need {least}.",
-            mend="Raise largest, or choose a smaller patch.",
-        )
-    pairs = torch.arange(len(config.channels) + 1)
-    for one, other in config.mirrored:
-        a, b = config.channels[one], config.channels[other]
-        pairs[a], pairs[b] = b, a
-    i = rule.intensity
-    return Grid(rule.spacing_mm, multiple, least, most, i.low, i.high, i.to, pairs)
 
 
 def _generator(draws: np.random.Generator) -> torch.Generator:

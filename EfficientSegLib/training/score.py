@@ -15,8 +15,8 @@ import numpy as np
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.segment import load_model, segment
+from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig, read_config
-from EfficientSegLib.training.data import Case
 from EfficientSegLib.volume import Volume, read
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks.topk import mask_background, sample_without_replacement
-from EfficientSegLib.resampling import enlarge
-from EfficientSegLib.training.augment import Sample
+from EfficientSegLib.resampling import enlarge, shrink_labels
 from EfficientSegLib.training.boxes import has_contrast, random_box_with_contrast
-from EfficientSegLib.training.data import shrink_labels
 from EfficientSegLib.training.losses import dice_ce, rows, selection_entropy
+from EfficientSegLib.training.samples import Sample
 
 
 @dataclass(frozen=True)

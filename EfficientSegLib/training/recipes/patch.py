@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.training.augment import Sample
 from EfficientSegLib.training.boxes import random_box_with_contrast
 from EfficientSegLib.training.losses import dice_ce, rows
+from EfficientSegLib.training.samples import Sample
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ BUNDLE = {
 }
 CONFIG = {
     "bundle": BUNDLE,
+    "samples": {"name": "body"},
     "recipe": {"name": "nmsw"},
     "cases": [
         {

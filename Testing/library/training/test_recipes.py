@@ -6,9 +6,9 @@ import torch
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.training import recipe
-from EfficientSegLib.training.augment import Sample
 from EfficientSegLib.training.boxes import random_box, random_box_with_contrast
 from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.samples import Sample
 
 UNET = {"channels": [4, 6, 6], "strides": [2, 2, 1]}
 PATCH = (16, 16, 16)

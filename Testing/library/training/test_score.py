@@ -4,7 +4,7 @@ import numpy as np
 
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.options import read_options
-from EfficientSegLib.training.data import Case
+from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.score import compare
 from EfficientSegLib.volume import Volume
 

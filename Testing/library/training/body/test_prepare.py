@@ -9,9 +9,11 @@ import torch
 import phantoms
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess
 from EfficientSegLib.errors import TrainingError, VolumeError
-from EfficientSegLib.training.chest import hollow, widen
-from EfficientSegLib.training.data import OUTSIDE, SHELL, Case, prepare_case, shrink_labels
-from EfficientSegLib.training.lungs import lungs_by_rule
+from EfficientSegLib.resampling import shrink_labels
+from EfficientSegLib.training.body.chest import hollow, widen
+from EfficientSegLib.training.body.lungs import lungs_by_rule
+from EfficientSegLib.training.body.prepare import OUTSIDE, SHELL, prepare_case
+from EfficientSegLib.training.cases import Case
 
 RULE = Preprocess("RAS", (8.0, 8.0, 8.0), Intensity("window", -250, 500), Crop())
 CHANNELS = {1: 1, 2: 2, 7: 3}

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.training import drawings
-from EfficientSegLib.training.augment import Grid, Options, draw_sample
-from EfficientSegLib.training.data import OUTSIDE, Case, Contrast, PreparedCase
+from EfficientSegLib.training.body import drawings
+from EfficientSegLib.training.body.augment import Grid, Options, draw_sample
+from EfficientSegLib.training.body.prepare import OUTSIDE, PreparedCase
+from EfficientSegLib.training.cases import Case, Contrast
 from EfficientSegLib.training.losses import IGNORE
 
 STILL = dict(

@@ -1,61 +1,27 @@
-"""Cases for training: read once, put on the bundle's grid, and kept in memory.
+"""Cases of the trunk: read once, put on the bundle's grid, and kept in memory.
 
 Source labels stay apart here (two kidneys, each vertebra); only `Prepared.values` says which label of ours each is, so
 that augmentation can treat structures differently that the network calls the same.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
 from EfficientSegLib.bundle import Preprocess
-from EfficientSegLib.errors import OptionError, TrainingError
-from EfficientSegLib.preprocess import axis_order, orient
-from EfficientSegLib.resampling import shrink
+from EfficientSegLib.errors import TrainingError
 from EfficientSegLib.torso import torso_box
-from EfficientSegLib.training.chest import hollow, widen
-from EfficientSegLib.training.lungs import lungs_by_rule
-from EfficientSegLib.volume import read
+from EfficientSegLib.training.body.chest import hollow, widen
+from EfficientSegLib.training.body.lungs import lungs_by_rule
+from EfficientSegLib.training.cases import Case, annotated_channels, read_case
 
 OUTSIDE = 1000  # source label of the air around the body
 LUNGS = (1001, 1002)  # source labels of lungs made by rule: left, right
 HEART = 1003  # source label of a drawn heart
 SHELL = 1100  # added to the source label of an organ's outer layer
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """Source labels that change their brightness together, as a contrast agent does."""
-
-    labels: tuple[int, ...]
-    offset: tuple[float, float]  # in image units; one draw for the group and sample
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image and what is known about it."""
-
-    image: str  # path inside the data folder
-    label: str | None = None  # path inside the data folder; None: an image without any annotation
-    map: dict[str, Any] = field(default_factory=dict)  # source label -> our label value; others become background
-    annotated: Literal["all"] | tuple[int, ...] = "all"  # label values that are drawn wherever they are
-    weight: float = 1.0  # how often it is drawn
-    role: Literal["torso", "chest", "limb"] = "torso"  # chest: widened to its full width; limb: not cropped
-    lungs: tuple[int, int] | None = None  # our values of the lungs (left, right), made by rule where nothing is drawn
-    slices: tuple[float, float] = (0.0, 1.0)  # part of the axis upwards that is used
-    hollow: tuple[int, ...] = ()  # source labels that stay while all around them becomes drawn lungs and heart
-    shells: tuple[int, ...] = ()  # source labels whose outer layer can change its brightness alone (kidney cortex)
-    contrast: tuple[Contrast, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.weight <= 0:
-            raise OptionError(f"weight is {self.weight}.", why="It is a frequency.", mend="Use a positive number.")
-        if not 0 <= self.slices[0] < self.slices[1] <= 1:
-            raise OptionError(f"slices is {self.slices}.", why="They are shares.", mend="Use 0 to 1, lower first.")
 
 
 @dataclass(frozen=True)
@@ -83,21 +49,8 @@ def prepare_case(case: Case, rule: Preprocess, channels: dict[int, int], folder:
         VolumeError: a file is missing or unreadable.
         TrainingError: image and label differ in size, or the case maps to a label that the bundle lacks.
     """
-    image, spacing = _read(folder / case.image, rule)
-    if case.label is None:
-        source = np.zeros(image.shape, dtype=np.int32)
-    else:
-        source = _read(folder / case.label, rule)[0].astype(np.int32)
-    if source.shape != image.shape:
-        raise TrainingError(
-            f"{case.label} has {source.shape} voxels, its image {image.shape}.",
-            why="Both must lie on one grid.",
-            mend="Resample the labels to the image.",
-        )
-    grid = tuple(max(round(n * s / w), 1) for n, s, w in zip(image.shape, spacing, rule.spacing_mm))
-    hu = shrink(torch.from_numpy(image.astype(np.float32))[None], grid)[0].numpy()
-    source = _nearest(source, grid)
-    found = tuple(n * s / g for n, s, g in zip(image.shape, spacing, grid))
+    given = read_case(case, rule, folder)
+    hu, source, found = given.image, given.source, given.spacing_mm
     if rule.crop.kind == "torso" and case.role == "torso":
         box = torso_box(hu, found, rule.crop.erode_mm, rule.crop.margin_mm, 2)
         hu, source = hu[box.slices()], source[box.slices()]
@@ -116,25 +69,10 @@ def prepare_case(case: Case, rule: Preprocess, channels: dict[int, int], folder:
         hu=torch.from_numpy(np.ascontiguousarray(hu, dtype=np.float32)),
         source=torch.from_numpy(np.ascontiguousarray(source, dtype=np.float32)),
         values=values,
-        annotated=_annotated(case, channels),
+        annotated=annotated_channels(case, channels),
         heights=_heights(values.numpy()[source]),
         case=case,
     )
-
-
-def _read(path: Path, rule: Preprocess) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Array (I, J, K) in the rule's orientation, and its spacing."""
-    volume = read(path)
-    axes, flips = axis_order(np.asarray(volume.direction, dtype=float).reshape(3, 3), rule.orientation)
-    return np.ascontiguousarray(orient(volume.array, axes, flips)[0]), tuple(volume.spacing_mm[a] for a in axes)
-
-
-def _nearest(labels: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    for axis, cells in enumerate(grid):
-        length = labels.shape[axis]
-        index = np.minimum(((np.arange(cells) + 0.5) * length / cells).astype(int), length - 1)
-        labels = labels.take(index, axis)
-    return labels
 
 
 def _with_rules(hu: np.ndarray, source: np.ndarray, spacing_mm: tuple, case: Case) -> np.ndarray:
@@ -181,23 +119,3 @@ def _values(case: Case, source: np.ndarray, channels: dict[int, int]) -> torch.T
 def _heights(target: np.ndarray) -> tuple[np.ndarray, ...]:
     there = [np.nonzero(target == channel)[2] for channel in np.unique(target) if channel]
     return tuple(there) or (np.arange(target.shape[2]),)
-
-
-def _annotated(case: Case, channels: dict[int, int]) -> torch.Tensor:
-    annotated = torch.zeros(len(channels) + 1, dtype=torch.bool)
-    for value, channel in channels.items():
-        annotated[channel] = case.annotated == "all" or value in case.annotated
-    annotated[0] = bool(annotated[1:].all())
-    return annotated
-
-
-def shrink_labels(labels: torch.Tensor, factor: tuple[int, int, int]) -> torch.Tensor:
-    """Most frequent label of each block of `factor` voxels; (I, J, K) uint8 -> (I/r, J/r, K/r) uint8.
-
-    A single voxel picked from each block would shift the picture by half a voxel. A block that is ignored in part
-    votes with the rest.
-    """
-    i, j, k = (length // step for length, step in zip(labels.shape, factor))
-    blocks = labels[: i * factor[0], : j * factor[1], : k * factor[2]]
-    blocks = blocks.reshape(i, factor[0], j, factor[1], k, factor[2]).permute(0, 2, 4, 1, 3, 5).reshape(i, j, k, -1)
-    return torch.mode(blocks, dim=-1).values.to(torch.uint8)

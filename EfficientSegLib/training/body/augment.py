@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.training import drawings
-from EfficientSegLib.training.data import OUTSIDE, PreparedCase
+from EfficientSegLib.training.body import drawings
+from EfficientSegLib.training.body.prepare import OUTSIDE, PreparedCase
 from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.samples import Sample
 
 BASE = -1000.0  # CT value of air; what lies beyond an image
 
@@ -50,14 +51,24 @@ class Options:
                 raise OptionError(f"{name} is {getattr(self, name)}.", why="It is a probability.", mend="Use 0 to 1.")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What a recipe trains on."""
-
-    image: Tensor  # (1, I, J, K), float32, network values
-    target: Tensor  # (I, J, K), uint8, logit channels, or losses.IGNORE
-    annotated: Tensor  # (L,), bool
-    name: str
+STILL = Options(
+    rotation_deg=(0.0, 0.0, 0.0),
+    scale=(1.0, 1.0),
+    stretch=0.0,
+    bend_mm=0.0,
+    mirror=0.0,
+    shortest_mm=288.0,
+    slab=0.0,
+    focus=0.0,
+    contrast=0.0,
+    gain=(1.0, 1.0),
+    shift=0.0,
+    thick=0.0,
+    blur=0.0,
+    noise=0.0,
+    arms=0.0,
+    table=0.0,
+)  # a sample that shows the case as it is
 
 
 @dataclass(frozen=True)
