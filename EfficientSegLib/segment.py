@@ -13,7 +13,7 @@ from torch import nn
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
 from EfficientSegLib.errors import BundleError, OptionError
-from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
+from EfficientSegLib.geometry import Index, PatchBox, ScoredBox, whole
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.norms import for_inference
 from EfficientSegLib.options import read_options
@@ -65,6 +65,7 @@ class Segmentation:
     patches_total: int  # chosen
     candidates: int  # of which they were chosen
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    prepared_shape: Index | None = None  # voxels that the network's costs count from
 
 
 def _why_unread(error: Exception) -> str:
@@ -156,6 +157,7 @@ def segment(
         patches_total=total,
         candidates=prediction.candidates,
         seconds=clock.seconds,
+        prepared_shape=tuple(prepared.array.shape[1:]),
     )
 
 
