@@ -4,24 +4,35 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, Component
 from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
 from EfficientSegLib.options import read_options
+from EfficientSegLib.training import recipe
 from EfficientSegLib.training.cases import Case
+from EfficientSegLib.training.samples import source
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training, complete: with the data folder beside it, it can be repeated."""
+    """A training, complete: with the data folder beside it, it can be repeated.
+
+    It ends after `iterations` or after `minutes` of training, whichever is first. With `minutes`, the learning rate and
+    all else that changes during a training follow the time, so that methods can be compared at equal cost; such a
+    training repeats only as far as the machine's speed does. Without it, it repeats bit for bit.
+    """
 
     bundle: dict[str, Any]  # bundle.json without schema, weights and provenance
     recipe: Component
     cases: tuple[Case, ...]
-    iterations: int  # of every process; each reads one sample per iteration
+    iterations: int | None = None  # of every process; each reads one sample per iteration; null: minutes decide
+    minutes: float | None = None  # of iterations alone, summed over restarts; reading data does not count
     samples: Component = field(default_factory=lambda: Component("volume"))  # their source and its options
     validation: tuple[Case, ...] = ()  # not trained on
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
@@ -29,7 +40,7 @@ class TrainConfig:
     largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
     learning_rate: float = 2e-3  # highest; AdamW, linear warm-up, then one cosine down to 0
     weight_decay: float = 1e-5
-    warm_up: float = 0.03  # share of the iterations
+    warm_up: float = 0.03  # share of the iterations, or of the minutes
     clip: float = 1.0  # highest norm of the gradient
     seed: int = 0
     processes: int = 1  # each on its own share of the cores; their gradients are averaged
@@ -44,8 +55,14 @@ class TrainConfig:
         if not self.cases:
             raise OptionError("The training has no cases.", why="It learns from them.", mend="List at least one.")
         for name in ("iterations", "processes"):
-            if getattr(self, name) < 1:
+            if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
                 raise OptionError(f"{name} is {getattr(self, name)}.", why="It counts.", mend="Use 1 or more.")
+        if self.iterations is None and self.minutes is None:
+            raise OptionError(
+                "The training has neither iterations nor minutes.", why="It must end.", mend="Give one, or both."
+            )
+        if self.minutes is not None and not self.minutes > 0:
+            raise OptionError(f"minutes is {self.minutes}.", why="It is a time.", mend="Use more than 0.")
         if not 0 <= self.warm_up < 1:
             raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
 
@@ -95,7 +112,7 @@ def read_config(path: str | os.PathLike) -> TrainConfig:
     path = Path(path)
     try:
         config = read_options(TrainConfig, json.loads(path.read_text(encoding="utf-8")))
-        config.template  # noqa: B018  (a wrong bundle is to be refused before hours of training, not after)
+        check(config)
         return config
     except OSError as error:
         raise TrainingError(f"{path} cannot be read.", why=f"{error.strerror}.", mend="Check the path.") from error
@@ -103,3 +120,29 @@ def read_config(path: str | os.PathLike) -> TrainConfig:
         raise TrainingError(f"{path} is not JSON.", why=f"{error}.", mend="Correct it.") from error
     except EfficientSegError as error:
         raise TrainingError(f"{path}: {error.what}", why=error.why, mend=error.mend) from error
+
+
+def check(config: TrainConfig) -> None:
+    """Refuse unknown names and options of everything that a training puts together, before any data is read.
+
+    Raises:
+        OptionError, BundleError: the message names the option, in its words where it lies.
+    """
+    template = config.template
+    with _naming("samples"):
+        read_options(source(config.samples.name).Options, config.samples.options)
+    with _naming("recipe"):
+        read_options(recipe(config.recipe.name).Options, config.recipe.options)
+    with _naming("bundle.network"):
+        networks.check(template.network.name, template.network.options)
+    with _naming("bundle.strategy"):
+        strategies.check(template.strategy.name, template.strategy.options)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Put the place of an option before its error."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(f"{place}: {error.what}", why=error.why, mend=error.mend) from error

@@ -14,14 +14,15 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib.networks.compact import halved, pack
 from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.schedule import Course
 
 
-def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, folder: str | os.PathLike) -> Path:
+def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], course: Course, folder: str | os.PathLike) -> Path:
     """Write `weights.pt` (half precision, or packed to 8 bits) and `bundle.json`; returns the folder.
 
     Args:
         parameters: state dictionary of the model.
-        step: iterations done.
+        course: what was done.
     """
     folder = Path(folder)
     content = io.BytesIO()
@@ -30,20 +31,22 @@ def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], step: int, 
     checkpoint.write(folder / "weights.pt", content.getbuffer())
     template = config.template
     weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
-    provenance = {**provenance_of(config, step), **config.provenance}
+    provenance = {**provenance_of(config, course), **config.provenance}
     bundles.save(dataclasses.replace(template, weights=weights, provenance=provenance), folder)
     return folder
 
 
-def provenance_of(config: TrainConfig, step: int) -> dict[str, Any]:
+def provenance_of(config: TrainConfig, course: Course) -> dict[str, Any]:
     """Where the weights come from, as far as the training itself knows."""
     return {
         "trained": date.today().isoformat(),
         "recipe": config.recipe.name,
         "cases": len(config.cases),
-        "iterations": step,
+        "iterations": course.step,
         "iterations_planned": config.iterations,
-        "samples": step * config.processes,
+        "minutes": round(course.seconds / 60, 1),
+        "minutes_planned": config.minutes,
+        "samples": course.step * config.processes,
         "seed": config.seed,
         "precision": config.precision,
         "packed": config.packed,

@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from EfficientSegLib.training.config import TrainConfig, read_config
 from EfficientSegLib.training.export import write_bundle
 from EfficientSegLib.training.processes import Place
 from EfficientSegLib.training.samples import Sample, source
+from EfficientSegLib.training.schedule import Course
 
 log = logging.getLogger(__name__)
 LOG = "log.jsonl"
@@ -69,33 +71,35 @@ def _train(place: Place, config: TrainConfig, data_folder: Path, output: Path, r
     output.mkdir(parents=True, exist_ok=True)
     state = checkpoint.load(output, config.fingerprint) if resume else None
     run = Run(config, data_folder, place)
-    first = 0
     if state:
         run.load(state)
-        first = state["step"]
-        log.info("Going on from step %d.", first)
+        log.info("Going on from step %d, after %.1f minutes of training.", run.course.step, run.course.seconds / 60)
     saved = time.monotonic()
-    bar = tqdm(range(first, config.iterations), initial=first, total=config.iterations, disable=place.rank > 0)
-    with open(output / (LOG if place.rank == 0 else os.devnull), "a", encoding="utf-8") as journal:
-        for step in bar:
-            terms = run.step(step)
+    bar = tqdm(initial=run.course.step, total=config.iterations, disable=place.rank > 0)
+    with open(output / (LOG if place.rank == 0 else os.devnull), "a", encoding="utf-8") as journal, bar:
+        while not run.course.ended:
+            course, terms = run.course, run.step()
+            bar.update()
             bar.set_postfix({name: f"{value:.3f}" for name, value in terms.items()}, refresh=False)
-            journal.write(json.dumps({"step": step, "time": round(time.time(), 1), **terms}) + "\n")
+            journal.write(json.dumps({"step": course.step, "time": round(time.time(), 1), **terms}) + "\n")
             if place.rank == 0 and time.monotonic() - saved > 60 * config.checkpoint_minutes:
                 journal.flush()
-                checkpoint.save(run.state(step + 1), output)
+                checkpoint.save(run.state(), output)
                 saved = time.monotonic()
     if place.rank == 0:
-        checkpoint.save(run.state(config.iterations), output)
-        write_bundle(config, run.model.state_dict(), config.iterations, output / "bundle")
+        checkpoint.save(run.state(), output)
+        write_bundle(config, run.model.state_dict(), run.course, output / "bundle")
     return output / "bundle"
 
 
 class Run:
     """A training in memory: model, optimiser and cases."""
 
-    def __init__(self, config: TrainConfig, data_folder: Path, place: Place) -> None:
-        self.config, self.place = config, place
+    def __init__(
+        self, config: TrainConfig, data_folder: Path, place: Place, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.config, self.place, self.clock = config, place, clock
+        self.course = Course(config)
         template = config.template
         torch.manual_seed(config.seed)
         network = template.network
@@ -110,30 +114,34 @@ class Run:
         multiple = getattr(self.model, "size_multiple", (1, 1, 1))
         self.source = source(config.samples.name).open_source(config, config.cases, data_folder, patch, multiple)
 
-    def step(self, step: int) -> dict[str, float]:
-        """One iteration; returns the terms of the loss.
+    def step(self) -> dict[str, float]:
+        """The next iteration; returns the terms of the loss.
 
         Raises:
             TrainingError: the loss or its gradient is not finite; the model is as it was before this step.
         """
+        start, step = self.clock(), self.course.step
         seeds = np.random.SeedSequence([self.config.seed, step, self.place.rank])
         draws = np.random.default_rng(seeds)
         torch.manual_seed(int(draws.integers(2**62)))
         sample = self.source.draw(draws)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * schedule(step, self.config.iterations, self.config.warm_up)
+            group["lr"] = self.course.learning_rate
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
-            terms = self.recipe.losses(
-                self.model, sample, self.recipe_options, step / self.config.iterations, _generator(draws)
-            )
+            terms = self.recipe.losses(self.model, sample, self.recipe_options, self.course.progress, _generator(draws))
         sum(terms.values()).backward()
         means = self._share_gradients(terms)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         if not all(math.isfinite(value) for value in (*means.values(), float(norm))):
             self._refuse(step, sample, terms)
         self.optimiser.step()
+        self.course = self.course.after_step(self._seconds_since(start))
         return {name: round(value, 5) for name, value in means.items()}
+
+    def _seconds_since(self, start: float) -> float:
+        """The mean over the processes: they must agree on when the time is over."""
+        return float(processes.average([torch.tensor([self.clock() - start], dtype=torch.float64)], self.place)[0])
 
     def _share_gradients(self, terms: dict[str, Tensor]) -> dict[str, float]:
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -157,26 +165,20 @@ class Run:
             mend="Check the case, or lower learning_rate. The last checkpoint is from before.",
         )
 
-    def state(self, step: int) -> dict:
-        """All that is needed to go on with iteration `step`."""
+    def state(self) -> dict:
+        """All that is needed to go on with the next iteration."""
         return {
-            "step": step,
+            "step": self.course.step,
+            "seconds": self.course.seconds,
             "fingerprint": self.config.fingerprint,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
 
     def load(self, state: dict) -> None:
+        self.course = Course(self.config, state["step"], state.get("seconds", 0.0))
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-
-
-def schedule(step: int, iterations: int, warm_up: float) -> float:
-    """Learning rate as a share of the highest: a straight line up, then half a cosine down to 0."""
-    rising = max(round(warm_up * iterations), 1)
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(iterations - rising, 1)))
 
 
 def _generator(draws: np.random.Generator) -> torch.Generator:

@@ -19,7 +19,7 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.segment import load_model
 from EfficientSegLib.training import checkpoint, loop
 from EfficientSegLib.training.config import TrainConfig, read_config
-from EfficientSegLib.training.loop import Run, schedule, train, train_from_file
+from EfficientSegLib.training.loop import Run, train, train_from_file
 from EfficientSegLib.training.processes import Place
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -66,10 +66,10 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tiny_json, d
     train(config(tiny_json), data_folder, tmp_path / "whole")
     plain_step = Run.step
 
-    def stop_at_two(run, step):
-        if step == 2:
+    def stop_at_two(run):
+        if run.course.step == 2:
             raise KeyboardInterrupt
-        return plain_step(run, step)
+        return plain_step(run)
 
     always = config(tiny_json, checkpoint_minutes=0.0)
     monkeypatch.setattr(Run, "step", stop_at_two)
@@ -100,7 +100,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tiny_json, data_folder, t
     state = checkpoint.load(tmp_path, run.config.fingerprint)
     assert 0 < state["step"] < 1000
     run.load(state)
-    assert math.isfinite(run.step(state["step"])["low"])
+    assert math.isfinite(run.step()["low"])
 
 
 def test_a_checkpoint_of_another_training_is_refused_in_words(tiny_json, data_folder, tmp_path):
@@ -164,7 +164,7 @@ def test_two_processes_equal_the_average_of_their_samples_in_one(tiny_json, data
     gradients = []
     for rank in (0, 1):
         run = Run(pair, data_folder, Place(rank, 1))
-        run.step(0)
+        run.step()
         gradients.append([parameter.grad for parameter in run.model.parameters()])
     moments = torch.load(tmp_path / checkpoint.FILE, weights_only=True)["optimiser"]["state"]
     assert len(moments) == len(gradients[0])
@@ -180,20 +180,18 @@ def test_another_number_of_processes_than_the_file_says_is_refused(tiny_json, da
         train_from_file(path, data_folder, tmp_path, processes=2)
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing():
-    rates = [schedule(step, 100, 0.1) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9] == rates[10] == 1
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert rates[-1] < 1e-3
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
         ({"cases": []}, "no cases"),
         ({"iterations": 0}, "iterations is 0"),
+        ({"iterations": None}, "neither iterations nor minutes"),
+        ({"minutes": 0}, "minutes is 0"),
         ({"learning_rat": 1}, "learning_rat"),
+        ({"recipe": {"name": "magic"}}, "recipe: Unknown recipe 'magic'.*nmsw, patch"),
+        ({"recipe": {"name": "nmsw", "options": {"random_patches": 0}}}, "recipe: There are . sampled and 0 random"),
+        ({"samples": {"name": "magic"}}, "samples: Unknown source 'magic'.*body"),
+        ({"samples": {"name": "body", "options": {"magic": 1}}}, "samples: Unknown option 'magic'"),
         ({"recipe": {"name": "nmsw"}, "bundle": {"name": "x"}}, "missing"),
     ],
 )
@@ -201,6 +199,15 @@ def test_a_wrong_file_is_refused_before_anything_starts(tiny_json, tmp_path, cha
     path = tmp_path / "training.json"
     path.write_text(json.dumps({**tiny_json, **change}))
     with pytest.raises(TrainingError, match=words):
+        read_config(path)
+
+
+@pytest.mark.parametrize("part, words", [("network", "Unknown network"), ("strategy", "Unknown strategy")])
+def test_an_unknown_network_or_strategy_is_refused_before_anything_starts(tiny_json, tmp_path, part, words):
+    tiny_json["bundle"][part] = {"name": "magic"}
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps(tiny_json))
+    with pytest.raises(TrainingError, match=f"bundle.{part}: {words} 'magic'"):
         read_config(path)
 
 
