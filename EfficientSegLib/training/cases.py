@@ -12,7 +12,9 @@ from EfficientSegLib.bundle import Preprocess
 from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.preprocess import axis_order, orient
 from EfficientSegLib.resampling import shrink
-from EfficientSegLib.volume import read
+from EfficientSegLib.volume import Volume, read
+
+APART = 0.1  # voxels by which the corners of two grids may lie apart and still be the same
 
 
 @dataclass(frozen=True)
@@ -63,34 +65,66 @@ def read_case(case: Case, rule: Preprocess, folder: str | os.PathLike) -> CaseOn
 
     Raises:
         VolumeError: a file is missing or unreadable.
-        TrainingError: image and label differ in size.
+        TrainingError: image and label lie on different grids.
     """
-    folder = Path(folder)
-    image, spacing = _read(folder / case.image, rule)
-    if case.label is None:
-        source = np.zeros(image.shape, dtype=np.int32)
-    else:
-        source = _read(folder / case.label, rule)[0].astype(np.int32)
-    if source.shape != image.shape:
-        raise TrainingError(
-            f"{case.label} has {source.shape} voxels, its image {image.shape}.",
-            why="Both must lie on one grid.",
-            mend="Resample the labels to the image.",
-        )
+    volume, labels = read_pair(case, folder)
+    image, spacing = _turned(volume, rule)
+    source = np.zeros(image.shape, dtype=np.int32) if labels is None else _turned(labels, rule)[0].astype(np.int32)
     grid = tuple(max(round(n * s / w), 1) for n, s, w in zip(image.shape, spacing, rule.spacing_mm))
     resampled = shrink(torch.from_numpy(image.astype(np.float32))[None], grid)[0].numpy()
     found = tuple(n * s / g for n, s, g in zip(image.shape, spacing, grid))
-    return CaseOnGrid(resampled, _nearest(source, grid), found)
+    return CaseOnGrid(resampled, nearest(source, grid), found)
 
 
-def _read(path: Path, rule: Preprocess) -> tuple[np.ndarray, tuple[float, ...]]:
+def read_pair(case: Case, folder: str | os.PathLike) -> tuple[Volume, Volume | None]:
+    """The image of a case and its labels, as the files have them; None where it has none.
+
+    Args:
+        folder: what the paths of the case are relative to.
+
+    Raises:
+        VolumeError: a file is missing or unreadable.
+        TrainingError: image and label lie on different grids: size, spacing, origin or direction differ.
+    """
+    image = read(Path(folder) / case.image)
+    if case.label is None:
+        return image, None
+    labels = read(Path(folder) / case.label)
+    _check_one_grid(case, image, labels)
+    return image, labels
+
+
+def _check_one_grid(case: Case, image: Volume, labels: Volume) -> None:
+    facts = ("shape", "spacing_mm", "origin_mm", "direction")
+    apart = np.inf
+    if image.shape == labels.shape:
+        ends = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * (*(n - 1 for n in image.shape), 1)
+        apart = np.linalg.norm((ends @ (image.affine - labels.affine).T)[:, :3], axis=1).max() / min(image.spacing_mm)
+    if apart <= APART:
+        return
+    told = [
+        f"{name} {getattr(labels, name)}, not {getattr(image, name)}" for name in facts if _differ(image, labels, name)
+    ]
+    raise TrainingError(
+        f"{case.label} does not lie on the grid of {case.image}: {'; '.join(told)}.",
+        why="Each voxel of the labels must be the one of the image.",
+        mend="Resample the labels to the image (nearest neighbour), or correct the header that is wrong.",
+    )
+
+
+def _differ(one: Volume, other: Volume, name: str) -> bool:
+    a, b = getattr(one, name), getattr(other, name)
+    return not np.allclose(a, b, rtol=0, atol=1e-6)
+
+
+def _turned(volume: Volume, rule: Preprocess) -> tuple[np.ndarray, tuple[float, ...]]:
     """Array (I, J, K) in the rule's orientation, and its spacing."""
-    volume = read(path)
     axes, flips = axis_order(np.asarray(volume.direction, dtype=float).reshape(3, 3), rule.orientation)
     return np.ascontiguousarray(orient(volume.array, axes, flips)[0]), tuple(volume.spacing_mm[a] for a in axes)
 
 
-def _nearest(labels: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+def nearest(labels: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Labels (I, J, K) on another grid of the same extent: of each new voxel, the label at its centre."""
     for axis, cells in enumerate(grid):
         length = labels.shape[axis]
         index = np.minimum(((np.arange(cells) + 0.5) * length / cells).astype(int), length - 1)
