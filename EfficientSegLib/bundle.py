@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from EfficientSegLib.errors import BundleError, OptionError
+from EfficientSegLib.gate import Gate
 from EfficientSegLib.options import read_options
 
 SCHEMA = 1
@@ -137,6 +138,7 @@ class Bundle:
     description: str = ""
     postprocess: Postprocess = Postprocess()
     provenance: dict[str, Any] = field(default_factory=dict)
+    reduced_precision: tuple[Gate, ...] = ()  # written by `bundles --gate` only
     folder: str = ""
 
     @property
@@ -153,6 +155,11 @@ class Bundle:
     def channel_values(self) -> tuple[int, ...]:
         """Value in the label map of each channel; 0 for background and auxiliary labels."""
         return (0, *(0 if label.auxiliary else label.value for label in self.labels))
+
+    def gate(self, backend: str = "torch") -> Gate | None:
+        """What was measured of bfloat16 with these very weights; None if nothing was."""
+        fitting = (gate for gate in self.reduced_precision if gate.weights_sha256 == self.weights.sha256)
+        return next((gate for gate in fitting if gate.backend == backend), None)
 
     @property
     def weights_path(self) -> Path:

@@ -1,10 +1,16 @@
 """Which device a run uses, and whether it works; torch is imported when asked, not before."""
 
 import logging
+import platform
+import re
+from pathlib import Path
 
-from EfficientSegLib.errors import DeviceError
+from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.errors import BundleError, DeviceError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+BACKENDS = ("torch", "openvino")
 
 
 def choose(device: str) -> str:
@@ -33,6 +39,79 @@ def choose(device: str) -> str:
         if _is_there(candidate):
             logging.getLogger(__name__).warning("%s Using another device.", trouble)
     return "cpu"
+
+
+def choose_precision(precision: str, device: str, bundle: Bundle, backend: str = "torch") -> str:
+    """The precision really used: "fp32" or "bf16".
+
+    bfloat16 needs two things: hardware that calculates with it (elsewhere it is imitated, and many times slower), and
+    a gate in the bundle, measured with the weights that it has now. "auto" takes it where both are there.
+
+    Args:
+        device: from `choose`.
+
+    Raises:
+        DeviceError: the name is unknown, or "bf16" was asked for and the device does not calculate with it.
+        BundleError: "bf16" was asked for, and the bundle has no gate for these weights, or failed it.
+    """
+    if precision not in PRECISIONS:
+        raise DeviceError(
+            f"Unknown precision {precision!r}.", why=f"Known: {', '.join(PRECISIONS)}.", mend="Choose one of them."
+        )
+    if precision == "fp32":
+        return "fp32"
+    reason = why_no_bfloat16(device)
+    gate = bundle.gate(backend)
+    if precision == "auto":
+        return "bf16" if reason is None and gate is not None and gate.passed else "fp32"
+    if reason is not None:
+        raise DeviceError(
+            f"Precision 'bf16' was asked for on the device {device!r}.", why=reason, mend="Choose 'auto' or 'fp32'."
+        )
+    if gate is None:
+        raise BundleError(
+            f"Precision 'bf16' was asked for, and bundle {bundle.name!r} is not known to bear it.",
+            why=f"Nobody measured it with these weights and the backend {backend!r}.",
+            mend="Choose 'auto' or 'fp32', or measure it: python -m EfficientSegLib bundles --gate BUNDLE --on VOLUME.",
+        )
+    if not gate.passed:
+        raise BundleError(
+            f"Precision 'bf16' was asked for, and bundle {bundle.name!r} does not bear it.",
+            why=f"{gate.agreement:.4%} of the voxels agree with 'fp32', and the lowest Dice is {gate.lowest_dice:.4f}.",
+            mend="Choose 'auto' or 'fp32'.",
+        )
+    return "bf16"
+
+
+def why_no_bfloat16(device: str) -> str | None:
+    """Why bfloat16 would be slow on a device, or None where the hardware calculates with it."""
+    if device == "cuda":
+        import torch
+
+        known = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
+        return None if known else "This GPU is older than NVIDIA's Ampere and only imitates bfloat16."
+    if device != "cpu":
+        return f"bfloat16 was never tried on {device!r}."
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return "Of processors, only those of Intel and AMD were tried."
+    if _cpu_flags() & {"avx512_bf16", "amx_bf16"}:
+        return None
+    return "This processor has neither AVX512_BF16 nor AMX, and would only imitate bfloat16."
+
+
+def _cpu_flags() -> set[str]:
+    """What the processor says of its bfloat16 instructions, in Linux's words."""
+    import torch
+
+    flags = set()
+    for flag, question in (("avx512_bf16", "_is_avx512_bf16_supported"), ("amx_bf16", "_is_amx_tile_supported")):
+        if getattr(torch.cpu, question, lambda: False)():
+            flags.add(flag)
+    try:
+        found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return flags  # not Linux
+    return flags | set(found.group(1).split() if found else ())
 
 
 def _is_there(device: str) -> bool:

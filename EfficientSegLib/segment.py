@@ -15,7 +15,7 @@ from EfficientSegLib.bundle import Bundle, verify_weights
 from EfficientSegLib.errors import BundleError, OptionError
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox, whole
 from EfficientSegLib.networks.compact import unpack
-from EfficientSegLib.networks.norms import for_inference
+from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.options import read_options
 from EfficientSegLib.postprocess import clean
 from EfficientSegLib.preprocess import Prepared, prepare, to_source

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from EfficientSegLib.networks.nmsw import Proposal
 
 NETWORKS = {
+    "mednext": "EfficientSegLib.networks.mednext",
     "nmsw": "EfficientSegLib.networks.nmsw",
+    "swin_unetr": "EfficientSegLib.networks.swin_unetr",
     "unet": "EfficientSegLib.networks.unet",
 }
 

@@ -23,7 +23,7 @@ HIGHEST_SCORE = 70.0  # one early runaway score would otherwise take every later
 class Options:
     """What NMSW is made of; the defaults are the paper's."""
 
-    global_backbone: Literal["unet"] = "unet"  # must offer features_and_logits
+    global_backbone: str = "unet"  # the only one that offers the features which the score head reads
     global_options: dict[str, Any] = field(default_factory=dict)
     local_backbone: str = "unet"  # any patch model of the registry
     local_options: dict[str, Any] = field(default_factory=dict)
@@ -34,6 +34,12 @@ class Options:
     auxiliary_labels: tuple[int, ...] = ()  # channels that do not make a patch worth reading
 
     def __post_init__(self) -> None:
+        if self.global_backbone != "unet":
+            raise OptionError(
+                f"global_backbone is {self.global_backbone!r}.",
+                why="The score head reads features at half resolution beside the logits, which only 'unet' offers.",
+                mend="Use 'unet'; other networks serve as local_backbone.",
+            )
         if self.local_backbone == "nmsw":
             raise OptionError("local_backbone is 'nmsw'.", why="NMSW cannot hold itself.", mend="Use a patch model.")
         if min(self.downsampling) < 1:

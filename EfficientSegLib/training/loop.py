@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from EfficientSegLib import networks
 from EfficientSegLib.errors import TrainingError
-from EfficientSegLib.networks import norms
+from EfficientSegLib.networks.inference import for_training
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint, processes, recipe
 from EfficientSegLib.training.config import TrainConfig, read_config
@@ -104,7 +104,7 @@ class Run:
         torch.manual_seed(config.seed)
         network = template.network
         model = networks.build(network.name, network.options, len(template.channels), template.num_labels)
-        self.model = norms.for_training(model).train()
+        self.model = for_training(model).train()
         self.recipe = recipe(config.recipe.name)
         self.recipe_options = read_options(self.recipe.Options, config.recipe.options)
         self.optimiser = torch.optim.AdamW(

@@ -14,7 +14,7 @@ HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
-        *{"environment", "failures", "files", "resources", "suitability", "terminology"},
+        *{"environment", "failures", "files", "gate", "resources", "suitability", "terminology"},
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd"},

@@ -12,8 +12,17 @@ from EfficientSegLib.networks import GlobalLocalModel, PatchModel
 UNET = {"channels": [4, 8, 8], "strides": [2, 2, 1]}
 SMALL = {
     "unet": UNET,
+    "mednext": {"channels": 4, "expansion": [2, 2, 3, 2, 2], "blocks": [1, 1, 2, 1, 1]},
+    "swin_unetr": {"feature_size": 12, "depths": [2, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3},
     "nmsw": {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
 }
+
+
+SHAPES = {"swin_unetr": (64, 32, 32)}  # of the others (32, 16, 24)
+
+
+def volume(name):
+    return torch.randn(1, 1, *SHAPES.get(name, (32, 16, 24)))
 
 
 def build(name, num_labels=3):
@@ -35,7 +44,7 @@ def test_every_registered_network_is_tested_here():
 @pytest.mark.parametrize("name", SMALL)
 def test_it_meets_a_contract_and_maps_shapes_as_that_says(name):
     model = build(name)
-    x = torch.randn(1, 1, 32, 16, 24)
+    x = volume(name)
     if isinstance(model, GlobalLocalModel):
         logits, scores, patch, weights = outputs(model, x)
         assert logits.shape == (1, 3, 16, 8, 12)
@@ -44,14 +53,15 @@ def test_it_meets_a_contract_and_maps_shapes_as_that_says(name):
         assert weights.shape == (3,)
     else:
         assert isinstance(model, PatchModel)
-        assert model(x).shape == (1, 3, 32, 16, 24)
+        assert not any(length % multiple for length, multiple in zip(x.shape[2:], model.size_multiple))
+        assert model(x).shape == (1, 3, *x.shape[2:])
     assert model.num_labels == 3
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_parameter_receives_a_gradient(name):
     model = build(name)
-    sum(output.square().sum() for output in outputs(model, torch.randn(1, 1, 32, 16, 24))).backward()
+    sum(output.square().sum() for output in outputs(model, volume(name))).backward()
     silent = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not silent
 
@@ -63,11 +73,11 @@ def test_saved_and_loaded_weights_give_the_same_answer(name):
     torch.save(model.state_dict(), file)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True), strict=True)
-    x = torch.randn(1, 1, 32, 16, 24)
+    x = volume(name)
     for first, second in zip(outputs(model, x), outputs(other, x), strict=True):
         assert torch.equal(first, second)
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(OptionError, match="Unknown network 'unnet'. Known: nmsw, unet"):
+    with pytest.raises(OptionError, match="Unknown network 'unnet'. Known: .*nmsw, .*unet"):
         networks.build("unnet", {}, 1, 2)
