@@ -32,7 +32,7 @@ from EfficientSegLib import bundle as bundles  # noqa: E402
 from EfficientSegLib import networks  # noqa: E402
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Preprocess, Weights  # noqa: E402
 from EfficientSegLib.environment import cores, worker_environment  # noqa: E402
-from EfficientSegLib.evaluation.cost import count  # noqa: E402
+from EfficientSegLib.evaluation.cost import count, count_nmsw  # noqa: E402
 from EfficientSegLib.geometry import Index, patch_grid  # noqa: E402
 from EfficientSegLib.volume import Volume, write  # noqa: E402
 
@@ -197,12 +197,11 @@ def _row(method: Method, runs: list[dict], shape: Index, agreement: float | None
 
 
 def _gmacs(method: Method, patches: int, shape: Index, given) -> float:
-    local = count(networks.build(given.backbone, {}, 1, given.labels), (128, 128, 128)).macs
-    total = local * patches
+    with torch.device("meta"):
+        model = networks.build("nmsw", {"local_backbone": given.backbone}, 1, given.labels)
     if method.chooses:
-        low = tuple(-(-length // 96) * 32 for length in shape)  # padded to multiples of 32 × 3, then a third
-        total += count(networks.build("unet", {}, 1, given.labels), low).macs
-    return total / 1e9
+        return count_nmsw(model, shape, patches).macs / 1e9
+    return count(model.local_network, model.patch_size).macs * patches / 1e9
 
 
 HEADINGS = (
