@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from EfficientSegLib.bundle import Preprocess
-from EfficientSegLib.errors import OptionError, TrainingError
+from EfficientSegLib.errors import OptionError, TrainingError, VolumeError
 from EfficientSegLib.preprocess import axis_order, orient
 from EfficientSegLib.resampling import shrink
 from EfficientSegLib.volume import Volume, read
@@ -86,12 +86,20 @@ def read_pair(case: Case, folder: str | os.PathLike) -> tuple[Volume, Volume | N
         VolumeError: a file is missing or unreadable.
         TrainingError: image and label lie on different grids: size, spacing, origin or direction differ.
     """
-    image = read(Path(folder) / case.image)
+    image = _read(case.image, folder)
     if case.label is None:
         return image, None
-    labels = read(Path(folder) / case.label)
+    labels = _read(case.label, folder)
     _check_one_grid(case, image, labels)
     return image, labels
+
+
+def _read(path: str, folder: str | os.PathLike) -> Volume:
+    try:
+        return read(Path(folder) / path)
+    except VolumeError as error:
+        # Cases often share one file name, so the folder must be told too.
+        raise VolumeError(f"{path}: {error.what}", why=error.why, mend=error.mend) from error
 
 
 def _check_one_grid(case: Case, image: Volume, labels: Volume) -> None:
