@@ -1,4 +1,4 @@
-"""The command line: `python -m EfficientSegLib segment | bundles | train`."""
+"""The command line: `python -m EfficientSegLib segment | bundles | train | evaluate`."""
 
 import argparse
 import logging
@@ -8,7 +8,7 @@ from importlib import import_module
 from EfficientSegLib import __version__
 from EfficientSegLib.commands.segment import INTERRUPTED, patches_number
 from EfficientSegLib.commands.terminal import show_error
-from EfficientSegLib.devices import DEVICES
+from EfficientSegLib.devices import BACKENDS, DEVICES, PRECISIONS
 from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.failures import explain
 
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     _segment(commands.add_parser("segment", help="segment one volume"))
     _bundles(commands.add_parser("bundles", help="list models, or check one"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
+    _evaluate(commands.add_parser("evaluate", help="score models, and other tools' label files, on annotated cases"))
     return top
 
 
@@ -35,6 +36,8 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how the volume is read; default: the bundle's")
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
+    add("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 if processor and model were tested for it")
+    add("--backend", choices=BACKENDS, default="torch", help="openvino: on the CPU, needs pip install openvino")
     add("--threads", type=int, help="default: all cores but one")
     add("--record", metavar="RUN.JSON", help="write down what was done, with what, and what came out")
     add("--picture", metavar="OVERVIEW.PNG", help="draw slices, patches and class weights (needs matplotlib)")
@@ -42,7 +45,11 @@ def _segment(command: argparse.ArgumentParser) -> None:
 
 def _bundles(command: argparse.ArgumentParser) -> None:
     command.add_argument("folders", nargs="*", help="folders that hold bundles; default: the shipped ones")
-    command.add_argument("--check", metavar="BUNDLE", help="load this one, checksum and weights included, and try it")
+    add = command.add_argument
+    add("--check", metavar="BUNDLE", help="load this one, checksum and weights included, and try it")
+    add("--gate", metavar="BUNDLE", help="compare its labels in bf16 and fp32 on volumes, and write down the result")
+    add("--on", nargs="+", default=[], metavar="VOLUME", help="the volumes for --gate")
+    add("--backend", choices=BACKENDS, default="torch", help="what calculates for --gate")
 
 
 def _train(command: argparse.ArgumentParser) -> None:
@@ -51,9 +58,32 @@ def _train(command: argparse.ArgumentParser) -> None:
     add("--data", required=True, help="folder that the configuration's paths begin at")
     add("--output", required=True, help="folder of the new bundle and the checkpoints")
     add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one that works")
+    add("--tensorboard", action="store_true", help="write TensorBoard's event files too (needs tensorboard)")
     add(
         "--processes", type=int, help="processes that share the work; must be the configuration's, which is the default"
     )
+
+
+def _evaluate(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--bundle", action="append", default=[], metavar="[NAME[#SEED]=]FOLDER", help="a model; may be repeated")
+    add("--strategy", action="append", metavar="NAME[:OPTION=VALUE,...]", help="how volumes are read; may be repeated")
+    add("--patches", type=patches_number, nargs="+", metavar="K", help="numbers of patches to try: 0 5 30 all")
+    add("--predictions", action="append", default=[], metavar="[NAME=]FOLDER", help="label files another tool has left")
+    add("--bundle-labels", metavar="BUNDLE|DATASET.JSON", help="which labels those hold; default: the first bundle's")
+    add("--cases", metavar="CASES.JSON|DATASET", help="list of cases, or a folder of the Decathlon or of nnU-Net (raw)")
+    add("--images", metavar="FOLDER", help="instead of --cases: images")
+    add("--labels", metavar="FOLDER", help="and their references, under the same names")
+    add("--data", metavar="FOLDER", help="what the paths in CASES.JSON begin at; default: its own folder")
+    add("--split", help="only cases of this split, such as validation")
+    add("--splits", metavar="SPLITS.JSON", help="nnU-Net's splits_final.json, with --fold")
+    add("--fold", type=int, help="validation cases of this fold, from 0")
+    add("--output", required=True, metavar="FOLDER", help="of the results; finished runs found there are not run again")
+    add("--tolerance", type=float, default=2.0, metavar="MM", help="surface distance that counts as agreement (NSD)")
+    add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
+    add("--threads", type=int, help="default: all cores but one")
+    add("--plots", action="store_true", help="draw Dice by number of patches and by label (needs matplotlib)")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,215 @@
+"""Several methods on several cases: every run on equal terms, every finished run kept, a failed one no end."""
+
+import gc
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from EfficientSegLib import resources, strategies
+from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.errors import OptionError
+from EfficientSegLib.evaluation.cases import EvaluationCase
+from EfficientSegLib.evaluation.label_files import Tell
+from EfficientSegLib.evaluation.metrics import TOLERANCE_MM
+from EfficientSegLib.evaluation.references import check_same_grid, read_reference
+from EfficientSegLib.evaluation.results import Results, Row
+from EfficientSegLib.evaluation.run_cost import RunCost
+from EfficientSegLib.evaluation.scoring import checksum, failed_row, score_labels, source_checksum
+from EfficientSegLib.options import read_options
+from EfficientSegLib.segment import Segmentation, load_model, segment
+from EfficientSegLib.volume import Volume, read
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A bundle and how it is run. Methods of one name that differ in `seed` become one line of the summary."""
+
+    name: str
+    bundle: Bundle
+    strategy: str | None = None  # None: the bundle's
+    options: Mapping[str, Any] = field(default_factory=dict)  # replace the bundle's one by one
+    seed: str = ""
+
+    @property
+    def strategy_name(self) -> str:
+        return self.strategy or self.bundle.strategy.name
+
+    def all_options(self) -> Any:
+        """The strategy's options, defaults included.
+
+        Raises:
+            OptionError: the strategy or an option is unknown, or a value is wrong.
+        """
+        own = self.bundle.strategy.options if self.strategy_name == self.bundle.strategy.name else {}
+        return read_options(strategies.module(self.strategy_name).Options, {**own, **self.options})
+
+
+def compare(
+    methods: Sequence[Method],
+    cases: Sequence[EvaluationCase],
+    results: Results,
+    *,
+    device: str = "cpu",
+    tolerance_mm: float = TOLERANCE_MM,
+    tell: Tell = lambda done, total, words: None,
+) -> list[Row]:
+    """Run and score what is not in the results yet, bundle by bundle, case by case.
+
+    Seconds are wall time with as many threads as torch has now; reading files and loading the model do not count.
+    A run that fails leaves a row with its error and does not stop the others.
+
+    Returns:
+        The rows of these methods and cases, old and new, in that order; see `Row.error` for runs that failed.
+
+    Raises:
+        OptionError: a strategy or its options are wrong, two methods are the same, or a case has no image.
+        OSError: the results cannot be written.
+    """
+    _check(methods, cases, device, tolerance_mm)
+    total, done, rows = len(methods) * len(cases), 0, []
+    for group in _by_bundle(methods):
+        runner = _Runner(group[0].bundle, device, tolerance_mm, results)
+        for case in cases:
+            scene = _Scene(case)
+            for method in group:
+                tell(done, total, f"{method.name}, {case.name}")
+                rows += runner.run(method, scene)
+                done += 1
+        tell(done, total, "")
+        del runner
+        gc.collect()  # the model goes before the next one comes
+    return rows
+
+
+class _Scene:
+    """A case's image and reference, read when first needed, once for all methods."""
+
+    def __init__(self, case: EvaluationCase) -> None:
+        self.case = case
+        self._volumes: tuple[Volume, Volume] | None = None
+
+    def read(self) -> tuple[Volume, Volume]:
+        if self._volumes is None:
+            image, reference = read(self.case.image), read_reference(self.case)
+            mend = "Resample the label to the image, or correct its header."
+            check_same_grid(image, reference, f"Image and label of case {self.case.name!r}", mend)
+            self._volumes = image, reference
+        return self._volumes
+
+
+class _Runner:
+    """Runs one bundle; its model is loaded once."""
+
+    def __init__(self, bundle: Bundle, device: str, tolerance_mm: float, results: Results) -> None:
+        self._bundle = bundle
+        self._device = device
+        self._tolerance_mm = tolerance_mm
+        self._results = results
+        self._cost = RunCost(bundle)
+        self._model: nn.Module | None = None
+
+    def run(self, method: Method, scene: _Scene) -> list[Row]:
+        """The rows of a run: those that are there, or new ones, which are then written."""
+        identity, labels = self._identity(method, scene.case), self._labels(scene.case)
+        if self._results.has(identity.key, labels):
+            return self._results.of(identity.key, labels)
+        try:
+            rows = self._rows(method, scene, identity)
+        except Exception as error:  # whatever it is, the other runs are worth having
+            log.debug("%s, %s", method.name, scene.case.name, exc_info=True)
+            rows = [failed_row(identity, error)]
+        self._results.add(rows)
+        return rows
+
+    def _rows(self, method: Method, scene: _Scene, identity: Row) -> list[Row]:
+        image, reference = scene.read()
+        if self._model is None:
+            self._model = load_model(self._bundle, self._device)
+        resources.forget_peak()
+        if self._device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        done = segment(image, self._bundle, self._model, strategy=method.strategy, options=method.options)
+        measured = replace(identity, **self._measured(method, done))
+        labels = self._labels(scene.case)
+        return score_labels(measured, done.labels, reference, labels, self._known())
+
+    def _measured(self, method: Method, done: Segmentation) -> dict[str, Any]:
+        cost = self._cost.of(method.strategy_name, method.all_options(), done)
+        stages = {stage: round(seconds, 4) for stage, seconds in done.seconds.items()}
+        on_gpu = self._device == "cuda"
+        return {
+            "patches_read": done.patches_read,
+            "candidates": done.candidates,
+            "seconds": round(sum(done.seconds.values()), 4),
+            "seconds_by_stage": json.dumps(stages),
+            "peak_memory_mb": round(resources.peak_memory_mb(), 1),
+            "gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
+            "gmacs": round(cost.macs / 1e9, 4) if cost else None,
+            "paper_gmacs": round(cost.paper_macs / 1e9, 4) if cost else None,
+        }
+
+    def _labels(self, case: EvaluationCase) -> dict[int, str]:
+        return {label.value: label.name for label in self._bundle.shown_labels if case.scores(label.value)}
+
+    def _known(self) -> set[int]:
+        return {label.value for label in self._bundle.labels}
+
+    def _identity(self, method: Method, case: EvaluationCase) -> Row:
+        return Row(
+            method=method.name,
+            seed=method.seed,
+            bundle=self._bundle.name,
+            bundle_sha=bundle_checksum(self._bundle),
+            strategy=method.strategy_name,
+            options=json.dumps(asdict(method.all_options()), sort_keys=True),
+            case=case.name,
+            split=case.split,
+            source=source_checksum(case),
+            device=self._device,
+            threads=torch.get_num_threads(),
+            tolerance_mm=float(self._tolerance_mm),
+        )
+
+
+def bundle_checksum(bundle: Bundle) -> str:
+    """Of all that decides the labels: weights, network, preparation, label values; not of texts and colours."""
+    parts = {
+        "weights": bundle.weights.sha256,
+        "network": asdict(bundle.network),
+        "preprocess": asdict(bundle.preprocess),
+        "postprocess": asdict(bundle.postprocess),
+        "values": bundle.channel_values,
+    }
+    return checksum(parts)
+
+
+def _by_bundle(methods: Sequence[Method]) -> list[list[Method]]:
+    """Methods that share a bundle stand together, in order of first mention."""
+    groups: dict[str, list[Method]] = {}
+    for method in methods:
+        groups.setdefault(bundle_checksum(method.bundle), []).append(method)
+    return list(groups.values())
+
+
+def _check(methods: Sequence[Method], cases: Sequence[EvaluationCase], device: str, tolerance_mm: float) -> None:
+    seen = set()
+    for method in methods:
+        options = method.all_options()
+        what = (method.name, method.seed, method.strategy_name, json.dumps(asdict(options), sort_keys=True))
+        if what in seen:
+            raise OptionError(
+                f"The method {method.name!r} is given twice.",
+                why="Its results could not be told apart.",
+                mend="Name one of them otherwise, or give them different seeds.",
+            )
+        seen.add(what)
+    for case in cases:
+        if case.image is None:
+            raise OptionError(f"Case {case.name!r} has no image.", why="A bundle segments one.", mend="Add --images.")

@@ -1,0 +1,47 @@
+"""What one run cost in multiply-adds: the network's passes, counted by `cost.py`, times how often it was passed."""
+
+from torch import nn
+
+from EfficientSegLib import networks
+from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.evaluation.cost import Cost, count, count_nmsw
+from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks import GlobalLocalModel
+from EfficientSegLib.segment import Segmentation
+from EfficientSegLib.strategies import sliding_window
+
+
+class RunCost:
+    """Counts the runs of one bundle; the same passes are counted once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._plain: nn.Module | None = None
+        self._passes: dict[tuple, Cost] = {}
+
+    def of(self, strategy: str, options: object, done: Segmentation) -> Cost | None:
+        """Cost of a finished run; None for a strategy whose passes are not known here."""
+        if strategy == "nmsw":
+            shape = done.prepared_shape
+            overview = self._cost(("nmsw", shape, 0), lambda model: count_nmsw(model, shape, 0))
+            with_one = self._cost(("nmsw", shape, 1), lambda model: count_nmsw(model, shape, 1))
+            local = Cost(0, with_one.macs - overview.macs, with_one.paper_macs - overview.paper_macs)
+            return overview + local.times(done.patches_read)
+        if isinstance(options, sliding_window.Options):
+            return self._cost(
+                ("patch", options.patch_size), lambda model: _patch_pass(model, options.patch_size)
+            ).times(done.patches_read)
+        return None
+
+    def _cost(self, key: tuple, count_passes) -> Cost:
+        if key not in self._passes:
+            if self._plain is None:  # not the one that runs: settings for inference hide layers from the counters
+                network = self._bundle.network
+                self._plain = networks.build(network.name, network.options, 1, self._bundle.num_labels)
+            self._passes[key] = count_passes(self._plain)
+        return self._passes[key]
+
+
+def _patch_pass(model: nn.Module, patch_size: Index | None) -> Cost:
+    network = model.local_network if isinstance(model, GlobalLocalModel) else model
+    return count(network, tuple(patch_size or model.patch_size))
