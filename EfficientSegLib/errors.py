@@ -31,6 +31,10 @@ class OptionError(EfficientSegError):
     """An option is unknown, of the wrong type or out of range."""
 
 
+class ContinuationError(OptionError):
+    """An earlier run is not the beginning of the one asked for; without it, the run can be done."""
+
+
 class BundleError(EfficientSegError):
     """A model bundle cannot be used as it is."""
 

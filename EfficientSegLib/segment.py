@@ -4,7 +4,7 @@ import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
-from EfficientSegLib.errors import BundleError, OptionError
+from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox, whole
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference
@@ -23,6 +23,9 @@ from EfficientSegLib.restore import restore_labels
 from EfficientSegLib.strategies import PatchLogits, Watcher
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.volume import Volume
+
+if TYPE_CHECKING:
+    from EfficientSegLib.strategies.reading import Reading
 
 PARTIAL_SHARE = 0.15  # of the time that partial labels may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
@@ -66,6 +69,7 @@ class Segmentation:
     candidates: int  # of which they were chosen
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     prepared_shape: Index | None = None  # voxels that the network's costs count from
+    reading: "Reading | None" = field(default=None, repr=False, compare=False)  # what `segment(earlier=)` goes on from
 
 
 def _why_unread(error: Exception) -> str:
@@ -75,10 +79,15 @@ def _why_unread(error: Exception) -> str:
     return "The file is cut off or broken; only plain tensors are accepted, never code."
 
 
-def load_model(bundle: Bundle, device: str) -> nn.Module:
+def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> nn.Module:
     """The bundle's network with its weights, ready for inference.
 
+    Args:
+        precision: "fp32" or "bf16", as `devices.choose_precision` says.
+        backend: "torch", or "openvino" on the CPU.
+
     Raises:
+        DeviceError: the backend is not installed or cannot run this network.
         OptionError: the network or the strategy is unknown or refuses its options.
         BundleError: the weights are broken, hold code, are missing or left over.
     """
@@ -103,7 +112,11 @@ def load_model(bundle: Bundle, device: str) -> nn.Module:
             why=" ".join(str(error).split())[:400],
             mend=mend,
         ) from error
-    return for_inference(model.float()).to(device)
+    if backend == "openvino":
+        from EfficientSegLib.networks.openvino import for_openvino
+
+        return for_openvino(model.float(), precision, len(bundle.channels))
+    return for_inference(model.float(), precision).to(device)
 
 
 def segment(
@@ -114,6 +127,7 @@ def segment(
     strategy: str | None = None,
     options: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
+    earlier: Segmentation | None = None,
 ) -> Segmentation:
     """Segment a volume.
 
@@ -124,9 +138,12 @@ def segment(
         strategy: None is the bundle's.
         options: replace the bundle's strategy options one by one.
         listener: told what happens, and asked whether to stop.
+        earlier: of the same volume, bundle, model and strategy, with fewer patches or stopped: only what it has not
+            read is read, and the result is that of a run without it.
 
     Raises:
         VolumeError: the volume does not suit the bundle.
+        ContinuationError: the earlier run is not the beginning of this one.
         OptionError: the strategy or its options are wrong, or do not fit the network or the volume.
     """
     listener = listener or Listener()
@@ -135,30 +152,44 @@ def segment(
     own = bundle.strategy.options if name == bundle.strategy.name else {}
     chosen_options = read_options(module.Options, {**own, **(options or {})})
     _check(volume, bundle)
+    going_on = {} if earlier is None else {"earlier": _reading(earlier, name)}
     clock = _Clock()
     listener.progress("prepare", 0.0)
     prepared = prepare(volume, bundle.preprocess)
     clock.lap("prepare")
     run = _Run(bundle, prepared, listener, clock)
     with torch.inference_mode():
-        prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run)
+        prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run, **going_on)
         clock.lap("patches")
         listener.progress("restore", 0.95)
         labels = np.ascontiguousarray(restore_labels(prediction.logits, prepared, bundle.channel_values))
     clean(labels, bundle.postprocess)
     clock.lap("restore")
-    total = len(prediction.patches) or (0 if name == "nmsw" else prediction.candidates)
     return Segmentation(
         labels=labels,
         patches=tuple(_to_source(patch, prepared) for patch in prediction.patches),
         class_weights=_by_label(prediction.class_weights, bundle),
-        complete=prediction.logits.patches_read >= total,
+        complete=prediction.logits.patches_read >= prediction.planned,
         patches_read=prediction.logits.patches_read,
-        patches_total=total,
+        patches_total=prediction.planned,
         candidates=prediction.candidates,
+        reading=prediction.reading,
         seconds=clock.seconds,
         prepared_shape=tuple(prepared.array.shape[1:]),
     )
+
+
+def _reading(earlier: Segmentation, strategy: str) -> "Reading":
+    """What an earlier run has left for this strategy."""
+    if earlier.reading is None or not strategies.can_continue(strategy):
+        raise ContinuationError(
+            "The earlier run cannot be continued.",
+            why="It has left nothing to go on from."
+            if earlier.reading is None
+            else f"{strategy!r} begins anew always.",
+            mend="Run anew, without the earlier one.",
+        )
+    return earlier.reading
 
 
 def _check(volume: Volume, bundle: Bundle) -> None:
@@ -207,7 +238,8 @@ class _Run(Watcher):
         self._prepared = prepared
         self._listener = listener
         self._clock = clock
-        self._first_patch = 0.0
+        self._first_patch = time.perf_counter()
+        self._read_before = 0
         self._partial_cost = 0.0
         self._partial_end = 0.0
         self._pending: list[PatchBox] = []
@@ -223,9 +255,12 @@ class _Run(Watcher):
 
     def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
         now = time.perf_counter()
-        if read == 0:
+        is_first = logits is not None and box is None
+        if is_first:
             self._clock.lap("coarse")
-        per_patch = (now - self._first_patch) / read if read else None
+            self._read_before = read
+        here = read - self._read_before
+        per_patch = (now - self._first_patch) / here if here else None
         left = per_patch * (total - read) if per_patch is not None else None
         self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
         if logits is None:
@@ -234,9 +269,9 @@ class _Run(Watcher):
         everything = whole(self._prepared.source_shape)
         self._pending.append(everything if box is None else to_source(box.grown(1), self._prepared))
         wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
-        if read == 0 or (read < total and now - self._partial_end >= wait):
+        if is_first or (read < total and now - self._partial_end >= wait):
             self._send_partials(logits, read, total)
-        if read == 0:
+        if is_first:
             self._first_patch = time.perf_counter()  # the first labels are large; patches must not be blamed for them
 
     def _send_partials(self, logits: PatchLogits, read: int, total: int) -> None:

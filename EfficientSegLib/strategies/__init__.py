@@ -1,22 +1,29 @@
 """How a whole volume is inferred: registry, and what every strategy takes and gives.
 
 Every strategy file has a frozen dataclass `Options` and
-`predict(volume (C, I, J, K), model, options, watcher) -> Prediction`.
+`predict(volume (C, I, J, K), model, options, watcher) -> Prediction`. A strategy that can go on from where an earlier
+run ended also takes that run's `Reading` as `earlier`.
 """
 
 from dataclasses import dataclass, fields
 from importlib import import_module
+from inspect import signature
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox, ScoredBox
 from EfficientSegLib.options import read_options
 from EfficientSegLib.restore import LogitField
 
+if TYPE_CHECKING:
+    from EfficientSegLib.strategies.reading import Reading
+
 STRATEGIES = {
     "nmsw": "EfficientSegLib.strategies.nmsw",
+    "random_foreground": "EfficientSegLib.strategies.random_foreground",
     "sliding_window": "EfficientSegLib.strategies.sliding_window",
+    "zoom_out": "EfficientSegLib.strategies.zoom_out",
 }
 
 
@@ -33,7 +40,9 @@ class Prediction:
     logits: PatchLogits
     patches: tuple[ScoredBox, ...]  # chosen, best first; boxes of the prepared volume; () where all are read
     candidates: int  # patches of the whole grid
+    planned: int  # patches that were to be read; the prediction is complete once `logits.patches_read` is as many
     class_weights: tuple[float, ...] | None = None  # per channel
+    reading: "Reading | None" = None  # what a run with more patches can go on from
 
 
 class Watcher:
@@ -47,7 +56,8 @@ class Watcher:
 
         Args:
             logits: None where they are not to be asked for yet.
-            box: what changed; None: everything, since they exist for the first time.
+            box: what changed; None: everything, since they exist for the first time. `read` is then 0, or in a run
+                that goes on what the earlier ones have read.
         """
 
     def should_stop(self) -> bool:
@@ -71,6 +81,15 @@ def knows(name: str, option: str) -> bool:
         OptionError: the strategy is unknown.
     """
     return option in {field.name for field in fields(module(name).Options)}
+
+
+def can_continue(name: str) -> bool:
+    """Whether a strategy can go on from where an earlier run ended.
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return "earlier" in signature(module(name).predict).parameters
 
 
 def module(name: str) -> ModuleType:

@@ -51,20 +51,24 @@ class Windows:
         self._watcher = watcher
         self._stopped = False
         self._window = gaussian_window(boxes[0].shape)
-        alive = min((boxes[0].shape[2] + 2 * BLOCK) / padded.shape[3], 1.0)
+        alive = min((boxes[0].shape[2] + 3 * BLOCK) / padded.shape[3], 1.0)
         self._blend = Blend(num_labels, boxes, options.memory_mb, alive=alive)
 
     def region(self, box: PatchBox) -> Tensor:
         """Logits (L, *box.shape); regions must be asked for with a last axis that never starts further back."""
         box = box.shifted(self._offset)
         self._blend.forget_before(box.start[2])
-        for patch in self._boxes[self.patches_read :]:
+        while self.patches_read < len(self._boxes):
+            patch = self._boxes[self.patches_read]
             if patch.start[2] >= box.stop[2] or self._stops():
                 break
             self._blend.add(self._predictor(cut(self._padded, patch)), patch, self._window)
             self.patches_read += 1
             self._watcher.refined(None, None, self.patches_read, len(self._boxes))
         return self._blend.region(box)[0]
+
+    def winner(self, box: PatchBox) -> None:
+        """Nothing is known before the patches are read."""
 
     def _stops(self) -> bool:
         self._stopped = self._stopped or self._watcher.should_stop()
@@ -94,4 +98,4 @@ def predict(volume: Tensor, model: PatchModel, options: Options, watcher: Watche
     boxes = sorted(patch_grid(tuple(padded.shape[1:]), patch_size, options.overlap), key=lambda box: box.start[2])
     shape = tuple(volume.shape[1:])
     logits = Windows(padded, shape, offset, model.num_labels, predictor, boxes, options, watcher or Watcher())
-    return Prediction(logits, (), len(boxes))
+    return Prediction(logits, (), len(boxes), planned=len(boxes))

@@ -24,6 +24,9 @@ class Whole:
     def region(self, box):
         return self.logits[(slice(None), *box.slices())]
 
+    def winner(self, box):
+        return None
+
 
 def case(shape=(70, 66, 41), spacing=(0.9, 1.1, 2.5), direction=LEFT_HANDED, labels=5, seed=0):
     prepared = prepare(Volume(np.zeros((1, *shape), np.int16), spacing, (0, 0, 0), direction), RULE)
