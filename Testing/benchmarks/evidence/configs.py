@@ -16,9 +16,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "Testing" / "benchmarks"))
 
+from evidence.places import files  # noqa: E402
 from torso.tissues import NAMES  # noqa: E402
 
 SEEDS = (0, 1, 2)
+PICTURE_MINUTES = 0.5  # between two records of where patches are drawn from
 MINUTES = {"mr": 5.5, "torso": 22.0, "field": 5.0, "hippo": 3.5}
 TORSO_LABELS = tuple(NAMES[1:])
 LICENCE = {"weights": "none", "data": "see the data set", "use": "Measurements only, never patients."}
@@ -138,15 +140,11 @@ def training(
         "strategy": {"name": method.strategy, "options": {**strategy, "pad_value": data.air}},
         "licence": LICENCE,
     }
-    identity = {str(value): value for value in range(1, len(data.labels) + 1)}
     content = {
         "bundle": bundle,
         "recipe": {"name": method.recipe, "options": options},
         "samples": {"name": "volume", "options": data.samples},
-        "cases": [
-            {"image": f"{data.folder}/{name}/image.nii.gz", "label": f"{data.folder}/{name}/label.nii.gz", "map": identity}
-            for name in cases
-        ],
+        "cases": [case_of(data, name) for name in cases],
         "minutes": minutes,
         "smallest": data.smallest,
         "largest": data.largest,
@@ -155,6 +153,12 @@ def training(
         "checkpoint_minutes": 2.0,
     }
     return {**content, **changes}
+
+
+def case_of(data: DataSet, name: str) -> dict[str, Any]:
+    """A `training.cases.Case` as JSON."""
+    image, label = files(data.folder, name)
+    return {"image": image, "label": label, "map": {str(value): value for value in range(1, len(data.labels) + 1)}}
 
 
 def _color(value: int) -> list[int]:
@@ -167,7 +171,10 @@ def trainings(splits: dict[str, Any], minutes: dict[str, float]) -> dict[str, di
 
     def add(prefix: str, data: DataSet, name: str, seed: int, time: str) -> None:
         cases = splits[data.folder]["train"]
-        result[f"{prefix}-{name}-{seed}"] = training(data, METHODS[name], cases, seed, minutes[time])
+        result[f"{prefix}-{name}-{seed}"] = content = training(data, METHODS[name], cases, seed, minutes[time])
+        if data is TORSO:
+            test = splits[data.folder]["test"][0]
+            content |= {"validation": [case_of(data, test)], "bundle_from": "last", "picture_every": PICTURE_MINUTES}
 
     for seed in SEEDS:
         for name in ("nmsw", "sw", "random", "zoom"):

@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+
+from evidence.places import files  # noqa: E402
 
 from EfficientSegLib import bundle as bundles  # noqa: E402
 from EfficientSegLib import networks, strategies  # noqa: E402
@@ -228,12 +230,11 @@ def main() -> None:
     if given.output.exists():
         done = {row["case"] for row in csv.DictReader(given.output.open(encoding="utf-8"))}
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    folder = given.data / (given.folder or given.group)
     for name in json.loads(given.splits.read_text(encoding="utf-8"))[given.group][given.part]:
         if name in done:
             continue
         rows, patches = [], []
-        image, label = folder / name / "image.nii.gz", folder / name / "label.nii.gz"
+        image, label = (given.data / path for path in files(given.folder or given.group, name))
         for scored, chosen in rows_of_case(name, image, label, bundle, model, training, seed, given.counts):
             rows += scored
             patches += chosen

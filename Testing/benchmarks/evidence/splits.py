@@ -11,7 +11,7 @@ import numpy as np
 
 TEST_CASES = {"sts_mr": 9, "msd_hippocampus": 41}
 PILOT_CASES = 4  # of the training cases of sts_mr: what options were chosen on
-TORSO_TRAIN, TORSO_TEST = 14, 4  # drawn people; the number is the seed of the drawing
+TORSO_TRAIN, TORSO_TEST = 14, 4  # drawn by torso_phantom.py with these numbers of cases
 SEED = 2026
 
 
@@ -30,8 +30,8 @@ def main() -> None:
     for group, count in TEST_CASES.items():
         splits[group] = split([folder.name for folder in (given.data / group).iterdir()], count, SEED)
     splits["torso"] = {
-        part: [f"torso_{number:03d}" for number in numbers]
-        for part, numbers in (("train", range(TORSO_TRAIN)), ("test", range(TORSO_TRAIN, TORSO_TRAIN + TORSO_TEST)))
+        "train": [f"torso_{number:03d}" for number in range(TORSO_TRAIN)],
+        "test": [f"torso_test_{number:03d}" for number in range(TORSO_TEST)],
     }
     pilot = split(splits["sts_mr"]["train"], PILOT_CASES, SEED)
     splits["sts_mr_pilot"] = pilot
