@@ -63,7 +63,10 @@ WAYS = {
     "sw": (Way("SW", "sliding_window"),),
     "whole": (Way("SW", "sliding_window"),),
     "zoom": (Way("zoom-out", "zoom_out"),),
-    "random": (Way("random", "random_foreground", TOP_K),),
+    "random": (
+        Way("random", "random_foreground", TOP_K, "ten"),
+        Way("random, learned class weights", "random_foreground", TOP_K),
+    ),
     "nmsw": (
         Way("NMSW", "nmsw", TOP_K),
         Way("NMSW, weights one", "nmsw", TOP_K, "one"),
