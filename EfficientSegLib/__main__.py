@@ -1,4 +1,4 @@
-"""The command line: `python -m EfficientSegLib segment | bundles | train | evaluate`."""
+"""The command line: `python -m EfficientSegLib segment | bundles | plan | train | evaluate`."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from EfficientSegLib import __version__
+from EfficientSegLib.commands.plan import three
 from EfficientSegLib.commands.segment import INTERRUPTED, patches_number
 from EfficientSegLib.commands.terminal import show_error
 from EfficientSegLib.devices import BACKENDS, DEVICES, PRECISIONS
@@ -23,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _segment(commands.add_parser("segment", help="segment one volume"))
     _bundles(commands.add_parser("bundles", help="list models, or check one"))
+    _plan(commands.add_parser("plan", help="make a training's configuration from a data set"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
     _evaluate(commands.add_parser("evaluate", help="score models, and other tools' label files, on annotated cases"))
     return top
@@ -50,6 +52,34 @@ def _bundles(command: argparse.ArgumentParser) -> None:
     add("--gate", metavar="BUNDLE", help="compare its labels in bf16 and fp32 on volumes, and write down the result")
     add("--on", nargs="+", default=[], metavar="VOLUME", help="the volumes for --gate")
     add("--backend", choices=BACKENDS, default="torch", help="what calculates for --gate")
+
+
+def _plan(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("dataset", help="a folder in the form of the Decathlon, of nnU-Net v2 raw, or CASE/image.nii.gz + label.nii.gz")
+    add("--network", default="nmsw", help="nmsw (default), unet, swin_unetr, mednext, ...")
+    add("--local", default="unet", help="network that reads nmsw's patches; default: unet")
+    add("-o", "--output", required=True, help="configuration to write, JSON")
+    add("--modality", choices=("CT", "MR"), help="default: as the data set says, or as its values look")
+    add(
+        "--spacing",
+        type=three(float),
+        metavar="I,J,K",
+        help="voxel in mm, axes to the right, front, top; default: median",
+    )
+    add("--patch", type=three(int), metavar="I,J,K", help="voxels of a patch; default: by the median size")
+    add(
+        "--downsampling",
+        type=three(int),
+        metavar="I,J,K",
+        help="of nmsw's overview; default: 3, less where it is small",
+    )
+    add("--largest", type=three(int), metavar="I,J,K", help="voxels of a sample at most; default: the largest case")
+    add("--iterations", type=int, help="default: 20000, or as many as --minutes allow")
+    add("--minutes", type=float, help="end of the training by time")
+    add("--fold", type=int, default=0, help="which part of the cases is for validation, from 0")
+    add("--folds", type=int, default=5, help="number of parts; 1: train on all cases; default: 5")
+    add("--seed", type=int, default=0, help="of the folds and of the training")
 
 
 def _train(command: argparse.ArgumentParser) -> None:
