@@ -41,6 +41,23 @@ def choose(device: str) -> str:
     return "cpu"
 
 
+def check_backend(backend: str, device: str) -> str:
+    """The device for a backend, where `device` was asked for.
+
+    Raises:
+        DeviceError: the backend does not run there.
+    """
+    if backend == "torch" or device == "cpu":
+        return device
+    if device == "auto":
+        return "cpu"
+    raise DeviceError(
+        f"The backend {backend!r} was asked for on the device {device!r}.",
+        why="It runs on the CPU only.",
+        mend="Choose the device 'cpu' or 'auto', or the backend 'torch'.",
+    )
+
+
 def choose_precision(precision: str, device: str, bundle: Bundle, backend: str = "torch") -> str:
     """The precision really used: "fp32" or "bf16".
 

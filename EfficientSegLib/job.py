@@ -2,8 +2,9 @@
 
 import os
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib import devices, record, resources
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.environment import cores
-from EfficientSegLib.errors import OptionError, VolumeError
+from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.geometry import PatchBox, ScoredBox
@@ -49,28 +50,67 @@ class ModelKeeper:
         self._key: tuple | None = None
         self._model: nn.Module | None = None
 
-    def get(self, bundle: Bundle, device: str) -> "nn.Module":
+    def get(self, bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> "nn.Module":
         """The bundle's model on the device, loaded only if it is another one than last time."""
         from EfficientSegLib.segment import load_model
 
-        key = (bundle.weights.sha256, repr(bundle.network), bundle.num_labels, device)
+        key = (bundle.weights.sha256, repr(bundle.network), bundle.num_labels, device, precision, backend)
         if key != self._key:
             self._key, self._model = None, None  # the old one goes before the new one comes
-            self._model = load_model(bundle, device)
+            self._model = load_model(bundle, device, precision, backend)
             self._key = key
         return self._model
 
 
-def run(request: Request, emit: Emit, models: ModelKeeper, should_stop: Callable[[], bool]) -> Outcome:
+class RunKeeper:
+    """Keeps what the last run has read, so that the next one can read on; gone once any other run begins.
+
+    It holds the prepared volume, the coarse logits and the patch logits (see `strategies.reading.Reading`), in memory
+    up to the strategy's `memory_mb`, beyond that in a file that goes with the process.
+    """
+
+    def __init__(self) -> None:
+        self._run_id = ""
+        self._segmentation: Segmentation | None = None
+
+    def begin(self, run_id: str) -> None:
+        """A run begins that goes on from `run_id` ("": from nothing); whatever else is kept goes."""
+        if run_id != self._run_id:
+            self._run_id, self._segmentation = "", None
+
+    def take(self) -> "Segmentation | None":
+        """The kept run that the present one goes on from, if there is one; nothing is kept afterwards."""
+        kept, self._run_id, self._segmentation = self._segmentation, "", None
+        return kept
+
+    def keep(self, segmentation: "Segmentation") -> str:
+        """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from."""
+        if segmentation.reading is None:
+            return ""
+        self._run_id = uuid.uuid4().hex
+        self._segmentation = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
+        return self._run_id
+
+
+def run(
+    request: Request,
+    emit: Emit,
+    models: ModelKeeper,
+    should_stop: Callable[[], bool],
+    runs: RunKeeper | None = None,
+) -> Outcome:
     """Segment what the request names; its files lie in `output_dir` when this returns.
 
-    Events go to `emit`, all but the last: the caller says Finished or Failed.
+    Events go to `emit`, all but the last: the caller says Finished or Failed. With `runs`, the last run can be
+    continued; where it cannot, everything is read anew, with a warning and the same result.
 
     Raises:
         Stopped: asked to stop before there were any labels. Later, labels as far as they came are written.
         EfficientSegError: the request cannot be met.
     """
     began = time.perf_counter()
+    runs = runs or RunKeeper()
+    runs.begin(request.continue_from)
     resources.forget_peak()
     reporter = _Reporter(emit, Path(request.output_dir), should_stop)
     reporter.stop_if_asked()
@@ -78,16 +118,17 @@ def run(request: Request, emit: Emit, models: ModelKeeper, should_stop: Callable
     _check_folder(Path(request.output_dir))
     threads = _threads(request.threads)
     _check_header(request, bundle)
-    device = devices.choose(request.device)
-    emit(Started(os.getpid(), device, threads))
+    device = devices.choose(devices.check_backend(request.backend, request.device))
+    precision = devices.choose_precision(request.precision, device, bundle, request.backend)
+    emit(Started(os.getpid(), device, threads, precision))
 
     reporter.progress("read", 0.0)
     seconds = {}
     volume, seconds["read"] = _timed(lambda: _read(request, bundle, reporter))
     reporter.progress("load", 0.02)
-    model, seconds["load"] = _timed(lambda: models.get(bundle, device))
+    model, seconds["load"] = _timed(lambda: models.get(bundle, device, precision, request.backend))
     reporter.stop_if_asked()
-    segmentation = _segment(request, volume, bundle, model, reporter, threads)
+    segmentation = _continue(request, volume, bundle, model, reporter, threads, runs)
     if not segmentation.labels.any():
         reporter.warn("No structure of this bundle was found in the volume.")
 
@@ -103,6 +144,8 @@ def run(request: Request, emit: Emit, models: ModelKeeper, should_stop: Callable
         strategy=strategy,
         options=_all_options(strategy, bundle, request),
         device=device,
+        precision=precision,
+        backend=request.backend,
         threads=threads,
         seconds={**seconds, **segmentation.seconds},
         peak_memory_mb=resources.peak_memory_mb(),
@@ -118,6 +161,7 @@ def run(request: Request, emit: Emit, models: ModelKeeper, should_stop: Callable
         complete=segmentation.complete,
         patches_read=segmentation.patches_read,
         patches_total=segmentation.patches_total,
+        run_id=runs.keep(segmentation),
     )
     return Outcome(finished, volume, bundle, segmentation, device)
 
@@ -186,7 +230,31 @@ def _read(request: Request, bundle: Bundle, reporter: "_Reporter") -> "Volume":
     return image
 
 
-def _segment(request: Request, volume, bundle, model, reporter: "_Reporter", threads: int) -> "Segmentation":
+def _continue(
+    request: Request, volume, bundle, model, reporter: "_Reporter", threads: int, runs: RunKeeper
+) -> "Segmentation":
+    """Segment on top of the kept run, or from the beginning where that cannot be; the result is the same."""
+    earlier = runs.take()
+    if earlier is not None:
+        try:
+            return _segment(request, volume, bundle, model, reporter, threads, earlier)
+        except ContinuationError as error:
+            reporter.warn(f"Everything is computed anew. {error.what} {error.why}")
+    elif request.continue_from:
+        reporter.warn("Everything is computed anew. The earlier run is not in memory any more.")
+    earlier = None  # its memory is needed now
+    return _segment(request, volume, bundle, model, reporter, threads)
+
+
+def _segment(
+    request: Request,
+    volume,
+    bundle,
+    model,
+    reporter: "_Reporter",
+    threads: int,
+    earlier: "Segmentation | None" = None,
+) -> "Segmentation":
     import SimpleITK as sitk
     import torch
 
@@ -195,7 +263,13 @@ def _segment(request: Request, volume, bundle, model, reporter: "_Reporter", thr
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     return segment(
-        volume, bundle, model, strategy=request.strategy, options=request.options, listener=reporter.listener()
+        volume,
+        bundle,
+        model,
+        strategy=request.strategy,
+        options=request.options,
+        listener=reporter.listener(),
+        earlier=earlier,
     )
 
 

@@ -31,7 +31,10 @@ class Request:
     save_segmentation: bool = True  # also write segmentation.seg.nrrd (compressed); the panel does not need it
     cancel_file: str | None = None  # once this file exists, the worker ends after the patch in hand
     parent_pid: int | None = None  # the worker ends itself when this process is gone
+    continue_from: str = ""  # `run_id` of this worker's last run: read only what it has not read; see `Finished`
     temporary: bool = False  # output_dir is the parent's scratch folder: removed if the parent is gone
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the hardware has it and the bundle bears it
+    backend: Literal["torch", "openvino"] = "torch"  # openvino: an optional package, on the CPU
     protocol: int = PROTOCOL
 
 
@@ -52,11 +55,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Started:
-    """A request was accepted; `device` is the one really used."""
+    """A request was accepted; `device` and `precision` are those really used."""
 
     pid: int
     device: str
     threads: int
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ class Finished:
     complete: bool
     patches_read: int
     patches_total: int
+    run_id: str = ""  # what a later request of more patches can go on from; "": nothing was kept
 
 
 @dataclass(frozen=True)

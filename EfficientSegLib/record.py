@@ -32,6 +32,8 @@ def build(
     options: Mapping[str, Any],
     device: str,
     threads: int,
+    precision: str = "fp32",
+    backend: str = "torch",
     seconds: Mapping[str, float],
     peak_memory_mb: float,
     warnings: Sequence[str] = (),
@@ -64,6 +66,8 @@ def build(
         },
         "strategy": {"name": strategy, "options": dict(options)},
         "device": device,
+        "precision": precision,
+        "backend": backend,
         "threads": threads,
         "versions": versions(),
         "complete": segmentation.complete,
@@ -112,7 +116,7 @@ def volumes_ml(labels: np.ndarray, spacing_mm: Sequence[float], bundle: Bundle) 
 def versions() -> dict[str, str]:
     """Versions of what decides a result; packages only as far as they are loaded."""
     found = {"EfficientSeg": __version__, "python": platform.python_version(), "system": platform.platform(terse=True)}
-    for name in ("numpy", "torch", "SimpleITK"):
+    for name in ("numpy", "torch", "SimpleITK", "openvino"):
         if name in sys.modules:
             found[name] = str(getattr(sys.modules[name], "__version__", ""))
     return found

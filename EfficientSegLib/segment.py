@@ -243,6 +243,8 @@ class _Run(Watcher):
         self._partial_cost = 0.0
         self._partial_end = 0.0
         self._pending: list[PatchBox] = []
+        # Where nobody looks, labels on the way are not made: they would be counted among the seconds of the patches.
+        self._has_viewer = type(listener).partial is not Listener.partial
 
     def should_stop(self) -> bool:
         return self._listener.should_stop()
@@ -269,7 +271,7 @@ class _Run(Watcher):
         everything = whole(self._prepared.source_shape)
         self._pending.append(everything if box is None else to_source(box.grown(1), self._prepared))
         wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
-        if is_first or (read < total and now - self._partial_end >= wait):
+        if self._has_viewer and (is_first or (read < total and now - self._partial_end >= wait)):
             self._send_partials(logits, read, total)
         if is_first:
             self._first_patch = time.perf_counter()  # the first labels are large; patches must not be blamed for them

@@ -1,6 +1,7 @@
-"""`bundles`: which models are there, and whether one works."""
+"""`bundles`: which models are there, whether one works, and whether it bears reduced precision."""
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from EfficientSegLib import bundle as bundles
@@ -8,16 +9,18 @@ from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.commands.segment import find_bundle
 from EfficientSegLib.commands.terminal import show_error
 from EfficientSegLib.environment import ROOT
-from EfficientSegLib.errors import BundleError
+from EfficientSegLib.errors import BundleError, OptionError
 from EfficientSegLib.failures import explain
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List bundles, or check one; the exit code is 1 where one cannot be used.
+    """List bundles, or check or measure one; the exit code is 1 where one cannot be used or does not pass.
 
     Raises:
-        EfficientSegError: the bundle to be checked does not work.
+        EfficientSegError: the bundle to be checked does not work, or bfloat16 cannot be measured here.
     """
+    if arguments.gate:
+        return gate(bundles.load(find_bundle(arguments.gate)), arguments.on, arguments.backend)
     if arguments.check:
         bundle = bundles.load(find_bundle(arguments.check))
         check(bundle)
@@ -75,6 +78,30 @@ def check(bundle: Bundle) -> None:
             why=f"{bundle.num_labels} finite numbers per voxel were expected: background and one per label.",
             mend="Get the bundle again, or ask its author.",
         )
+
+
+def gate(bundle: Bundle, volumes: list[str], backend: str) -> int:
+    """Measure what bfloat16 changes in the bundle's labels, and write it into its manifest, passed or not.
+
+    Raises:
+        OptionError: no volume was given.
+        EfficientSegError: the measurement cannot be made here, or a volume cannot be read.
+    """
+    from EfficientSegLib import volume
+    from EfficientSegLib.evaluation.gate import measure
+
+    if not volumes:
+        raise OptionError(
+            "--gate has no volume.", why="Agreement is measured on volumes.", mend="Name some with --on VOLUME ..."
+        )
+    found = measure(bundle, {Path(path).name: volume.read(path) for path in volumes}, backend)
+    others = tuple(old for old in bundle.reduced_precision if old.backend != backend)
+    bundles.save(dataclasses.replace(bundle, reduced_precision=(*others, found)), bundle.folder)
+    print(
+        f"{bundle.name}, bf16 against fp32 ({backend}): {found.agreement:.4%} of the voxels agree, the lowest Dice of "
+        f"{len(found.labels)} labels is {found.lowest_dice:.4f}. {'Passed' if found.passed else 'Not passed'}."
+    )
+    return 0 if found.passed else 1
 
 
 def _row(bundle: Bundle) -> tuple[str, ...]:

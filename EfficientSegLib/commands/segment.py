@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             strategy=arguments.strategy,
             options=strategy_options(arguments.patches),
             device=arguments.device,
+            precision=arguments.precision,
+            backend=arguments.backend,
             threads=arguments.threads,
             save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
         )
@@ -93,7 +95,7 @@ def _check_patches(arguments: argparse.Namespace) -> None:
     if arguments.patches is not None and arguments.strategy and not strategies.knows(arguments.strategy, "top_k"):
         raise OptionError(
             f"--patches does not go with --strategy {arguments.strategy}.",
-            why="This strategy reads every patch.",
+            why="This strategy decides itself what it reads.",
             mend="Leave one of the two away.",
         )
 

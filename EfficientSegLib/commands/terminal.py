@@ -33,7 +33,9 @@ class ProgressBar:
         if isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, Started):
-            self._say(f"device {event.device}, {event.threads} thread{'s' if event.threads > 1 else ''}")
+            self._say(
+                f"device {event.device}, {event.threads} thread{'s' if event.threads > 1 else ''}, {event.precision}"
+            )
         elif isinstance(event, Warned):
             self._say(f"Note: {event.text}")
 
