@@ -8,8 +8,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         EfficientSegError: it cannot start or go on.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, the checkpoint written.
     """
     from EfficientSegLib.training.loop import train_from_file
 
-    train_from_file(arguments.config, arguments.data, arguments.output, arguments.resume, arguments.processes)
+    train_from_file(
+        arguments.config,
+        arguments.data,
+        arguments.output,
+        arguments.resume,
+        arguments.processes,
+        arguments.device,
+        arguments.tensorboard,
+    )
     return 0

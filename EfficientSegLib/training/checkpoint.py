@@ -13,8 +13,8 @@ from EfficientSegLib.files import replacing
 FILE = "checkpoint.pt"
 
 
-def save(state: dict[str, Any], folder: Path) -> None:
-    """Replace the checkpoint; a kill or a full disk leaves the one before as it was.
+def save(state: dict[str, Any], folder: Path, name: str = FILE) -> None:
+    """Replace the checkpoint, or another file of the same kind; a kill or a full disk leaves the one before as it was.
 
     Raises:
         TrainingError: it cannot be written.
@@ -22,7 +22,7 @@ def save(state: dict[str, Any], folder: Path) -> None:
     content = io.BytesIO()
     torch.save(state, content)
     try:
-        write(folder / FILE, content.getbuffer())
+        write(folder / name, content.getbuffer())
     except VolumeError as error:
         raise TrainingError(
             f"The checkpoint of step {state['step']} ({len(content.getbuffer()) / 1e6:.0f} MB) was not written.",
@@ -43,13 +43,13 @@ def write(path: Path, content: bytes | memoryview) -> None:
         os.fsync(file.fileno())
 
 
-def load(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+def load(folder: Path, fingerprint: str, name: str = FILE) -> dict[str, Any] | None:
     """The state to go on from, or None where there is none.
 
     Raises:
         TrainingError: it is unreadable, or belongs to a training with other options.
     """
-    path = folder / FILE
+    path = folder / name
     if not path.is_file():
         return None
     try:

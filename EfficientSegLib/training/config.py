@@ -18,6 +18,11 @@ from EfficientSegLib.training import recipe
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.samples import source
 
+UNSEEN_BY_THE_NUMBERS = (
+    *("checkpoint_minutes", "validation_every", "validation_cases", "validation_dice", "picture_every"),
+    *("bundle_from", "packed", "provenance"),
+)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -44,25 +49,38 @@ class TrainConfig:
     clip: float = 1.0  # highest norm of the gradient
     seed: int = 0
     processes: int = 1  # each on its own share of the cores; their gradients are averaged
-    # bf16 is two to three times faster on CPUs with AVX512-BF16 or AMX. Choose `smallest` so that the network's deepest
-    # level is at least 3 x 3 in I and J: where it is 2 x 2, oneDNN's weight gradients are garbage (torch 2.13).
+    # bf16 is two to three times faster on CPUs with AVX512-BF16 or AMX, and on GPUs (fp16 on those without bf16). Where
+    # a level of the network is so small that oneDNN's gradients are wrong (precision.is_faulty), it stays in float32.
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_minutes: float = 3.0
+    # The following two count iterations, or minutes where the training is one by time; null: never.
+    validation_every: float | None = None
+    picture_every: float | None = None  # of the distribution that patches are drawn from; a pass over one case each
+    validation_cases: int = 8  # of `validation`, at most; time grows with it
+    validation_dice: bool = False  # also read these cases as the bundle's strategy does; time grows with their size
+    bundle_from: Literal["last", "best"] | None = None  # null: best where there is a validation, else last
     packed: bool = False  # write large tensors in 8 bits: half the bytes; measure what it costs
     provenance: dict[str, Any] = field(default_factory=dict)  # copied into bundle.json
 
     def __post_init__(self) -> None:
         if not self.cases:
             raise OptionError("The training has no cases.", why="It learns from them.", mend="List at least one.")
-        for name in ("iterations", "processes"):
+        for name in ("iterations", "processes", "validation_cases"):
             if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
                 raise OptionError(f"{name} is {getattr(self, name)}.", why="It counts.", mend="Use 1 or more.")
         if self.iterations is None and self.minutes is None:
             raise OptionError(
                 "The training has neither iterations nor minutes.", why="It must end.", mend="Give one, or both."
             )
-        if self.minutes is not None and not self.minutes > 0:
-            raise OptionError(f"minutes is {self.minutes}.", why="It is a time.", mend="Use more than 0.")
+        for name in ("minutes", "validation_every", "picture_every"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise OptionError(f"{name} is {getattr(self, name)}.", why="It is a time.", mend="Use more than 0.")
+        if not self.validation and (self.validation_every is not None or self.bundle_from == "best"):
+            raise OptionError(
+                "validation_every or bundle_from 'best' is given without any case in validation.",
+                why="The best model is the one with the lowest loss on cases that it does not learn from.",
+                mend="List cases in validation, or leave both out.",
+            )
         if not 0 <= self.warm_up < 1:
             raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
 
@@ -81,7 +99,7 @@ class TrainConfig:
     def fingerprint(self) -> str:
         """SHA-256 of all that changes the numbers; texts, colours and how things are written do not."""
         content = _chosen(self)
-        for name in ("checkpoint_minutes", "packed", "provenance"):
+        for name in UNSEEN_BY_THE_NUMBERS:
             content.pop(name, None)
         template = dataclasses.asdict(self.template)
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}

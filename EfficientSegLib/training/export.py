@@ -17,21 +17,29 @@ from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.schedule import Course
 
 
-def write_bundle(config: TrainConfig, parameters: dict[str, Tensor], course: Course, folder: str | os.PathLike) -> Path:
+def write_bundle(
+    config: TrainConfig,
+    parameters: dict[str, Tensor],
+    course: Course,
+    folder: str | os.PathLike,
+    choice: dict[str, Any] | None = None,
+) -> Path:
     """Write `weights.pt` (half precision, or packed to 8 bits) and `bundle.json`; returns the folder.
 
     Args:
-        parameters: state dictionary of the model.
+        parameters: state dictionary of the model, on any device.
         course: what was done.
+        choice: which of the training's models this is, for the provenance.
     """
     folder = Path(folder)
     content = io.BytesIO()
+    parameters = {name: tensor.cpu() for name, tensor in parameters.items()}
     stored = pack(parameters) if config.packed else halved(parameters)
     torch.save({name: value.contiguous() for name, value in stored.items()}, content)
     checkpoint.write(folder / "weights.pt", content.getbuffer())
     template = config.template
     weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
-    provenance = {**provenance_of(config, course), **config.provenance}
+    provenance = {**provenance_of(config, course), **(choice or {}), **config.provenance}
     bundles.save(dataclasses.replace(template, weights=weights, provenance=provenance), folder)
     return folder
 

@@ -47,6 +47,21 @@ class Course:
         return config.learning_rate * schedule(self.step, config.iterations, config.warm_up)
 
 
+def is_due(every: float | None, before: Course, after: Course) -> bool:
+    """Whether something regular is to be done between two courses, and once more at the end.
+
+    Args:
+        every: iterations, or minutes where the training is one by time; None: never.
+    """
+    if every is None:
+        return False
+    return after.ended or math.floor(_position(before) / every) < math.floor(_position(after) / every)
+
+
+def _position(course: Course) -> float:
+    return course.step if course.config.minutes is None else course.seconds / 60
+
+
 def schedule(step: float, iterations: int, warm_up: float) -> float:
     """Learning rate as a share of the highest: a straight line up, then half a cosine down to 0."""
     rising = max(round(warm_up * iterations), 1)

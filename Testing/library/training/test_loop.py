@@ -1,5 +1,6 @@
 """The loop: interrupted equals uninterrupted, nothing is lost or mixed, and a bundle comes out."""
 
+import csv
 import errno
 import json
 import math
@@ -17,9 +18,11 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.options import read_options
 from EfficientSegLib.segment import load_model
-from EfficientSegLib.training import checkpoint, loop
+from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig, read_config
-from EfficientSegLib.training.loop import Run, train, train_from_file
+from EfficientSegLib.training.journal import STEPS
+from EfficientSegLib.training.loop import train, train_from_file
+from EfficientSegLib.training.optimisation import Run
 from EfficientSegLib.training.processes import Place
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,8 +51,8 @@ def test_a_short_training_writes_a_bundle_that_loads(tiny_json, data_folder, awk
     model = load_model(bundle, "cpu")
     trained = weights_of(awkward_folder)["theta"]
     torch.testing.assert_close(model.theta.detach(), trained.half().float())
-    steps = [json.loads(line)["step"] for line in (awkward_folder / loop.LOG).read_text().splitlines()]
-    assert steps == [0, 1, 2, 3]
+    with open(awkward_folder / STEPS, newline="", encoding="utf-8") as table:
+        assert [row["step"] for row in csv.DictReader(table)] == ["0", "1", "2", "3"]
 
 
 def test_a_packed_bundle_holds_the_same_network_in_fewer_bytes(tiny_json, data_folder, tmp_path, monkeypatch):
@@ -156,21 +159,6 @@ def test_a_broken_checkpoint_is_refused(tmp_path):
     (tmp_path / checkpoint.FILE).write_bytes(b"cut off")
     with pytest.raises(TrainingError, match="cannot be read"):
         checkpoint.load(tmp_path, "a")
-
-
-def test_two_processes_equal_the_average_of_their_samples_in_one(tiny_json, data_folder, tmp_path):
-    pair = config(tiny_json, processes=2, iterations=1, clip=1e6)
-    train(pair, data_folder, tmp_path)
-    gradients = []
-    for rank in (0, 1):
-        run = Run(pair, data_folder, Place(rank, 1))
-        run.step()
-        gradients.append([parameter.grad for parameter in run.model.parameters()])
-    moments = torch.load(tmp_path / checkpoint.FILE, weights_only=True)["optimiser"]["state"]
-    assert len(moments) == len(gradients[0])
-    for (_, state), one, other in zip(sorted(moments.items()), *gradients):
-        # After one step the first moment of AdamW is a tenth of the gradient.
-        torch.testing.assert_close(state["exp_avg"], 0.1 * (one + other) / 2, rtol=1e-3, atol=1e-6)
 
 
 def test_another_number_of_processes_than_the_file_says_is_refused(tiny_json, data_folder, tmp_path):

@@ -6,7 +6,8 @@ import torch
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig
-from EfficientSegLib.training.loop import Run, train
+from EfficientSegLib.training.loop import train
+from EfficientSegLib.training.optimisation import Run
 from EfficientSegLib.training.processes import Place
 from EfficientSegLib.training.schedule import Course, schedule
 

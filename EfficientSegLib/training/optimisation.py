@@ -1,0 +1,186 @@
+"""A training in memory: model, optimiser and samples, and what one iteration is.
+
+Every iteration seeds all its draws from (seed, step, process), so a training that goes on from a checkpoint continues
+exactly as the uninterrupted one would, and a checkpoint needs no state of random generators.
+"""
+
+import dataclasses
+import inspect
+import math
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from EfficientSegLib import networks
+from EfficientSegLib.errors import EfficientSegError, TrainingError
+from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks.inference import for_training
+from EfficientSegLib.options import read_options
+from EfficientSegLib.training import processes, recipe
+from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.precision import Precision, guarded
+from EfficientSegLib.training.processes import Place
+from EfficientSegLib.training.samples import Sample, source
+from EfficientSegLib.training.schedule import Course
+
+
+class Objective(nn.Module):
+    """Model and recipe as one module, whose forward pass is the loss: what DistributedDataParallel can wrap."""
+
+    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+        super().__init__()
+        self.model = model
+        self._recipe = recipe(config.recipe.name)
+        self.options = read_options(self._recipe.Options, config.recipe.options)
+
+    def forward(self, sample: Sample, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+        """The terms of the loss of one sample, scalars; see the recipe's `losses`."""
+        return self._recipe.losses(self.model, sample, self.options, progress, generator)
+
+
+class Run:
+    """A training in memory; `step` goes on by one iteration, `state` and `load` are its life between processes."""
+
+    def __init__(
+        self, config: TrainConfig, data_folder: Path, place: Place, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Build the model and read the cases.
+
+        Raises:
+            OptionError: an option is wrong; before any case is read.
+            VolumeError: a case cannot be read.
+            TrainingError: a case contradicts the configuration.
+        """
+        self.config, self.place, self.clock = config, place, clock
+        self.course = Course(config)
+        template = config.template
+        torch.manual_seed(config.seed)
+        network = template.network
+        model = networks.build(network.name, network.options, len(template.channels), template.num_labels)
+        self.precision = Precision.choose(config.precision, place.device)
+        self.model = guarded(for_training(model).train().to(place.device), self.precision)
+        self.objective = Objective(self.model, config)
+        self.patch: Index = getattr(model, "patch_size", None) or getattr(
+            self.objective.options, "patch_size", (1, 1, 1)
+        )
+        self.multiple: Index = getattr(model, "size_multiple", (1, 1, 1))
+        self.source = source(config.samples.name).open_source(
+            config, config.cases, data_folder, self.patch, self.multiple
+        )
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._shared = self.objective if place.count == 1 else distributed(self.objective)
+
+    def step(self) -> dict[str, float]:
+        """The next iteration; returns the terms of the loss, means over the processes.
+
+        Raises:
+            EfficientSegError: in any process the sample cannot be trained on, or the loss or its gradient is not
+                finite; the same error in all of them. Model and optimiser are as they were before this iteration.
+        """
+        start = self.clock()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.course.learning_rate
+        self.optimiser.zero_grad(set_to_none=True)
+        name, terms = self._losses()
+        self.precision.scaler.scale(sum(terms.values())).backward()
+        self.precision.scaler.unscale_(self.optimiser)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip))
+        if not math.isfinite(norm) and not self.precision.skips_a_step():
+            names = ", ".join(processes.gather(name, self.place))
+            raise _not_finite(self.course.step, f"the gradient of {names}", norm)
+        self.precision.scaler.step(self.optimiser)
+        self.precision.scaler.update()
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        values = processes.average([values], self.place)[0].tolist()
+        seconds = torch.tensor([self.clock() - start], dtype=torch.float64)  # processes agree on when time is over
+        self.course = self.course.after_step(float(processes.average([seconds], self.place)[0]))
+        return {name: round(value, 5) for name, value in zip(terms, values)}
+
+    def _losses(self) -> tuple[str, dict[str, Tensor]]:
+        """Name of the sample and the terms; an error of any process is raised in all before they wait for each other.
+
+        Raises:
+            EfficientSegError: see `step`.
+        """
+        name, terms, trouble = "", {}, None
+        try:
+            sample, generator = self._draw()
+            name = sample.name
+            with self.precision.autocast():
+                terms = self._shared(sample, self.course.progress, generator)
+            values = {term: float(value.detach()) for term, value in terms.items()}
+            if not all(math.isfinite(value) for value in values.values()):
+                trouble = _not_finite(self.course.step, f"the loss of {name}", values)
+        except EfficientSegError as error:
+            where = f"At step {self.course.step}" + (f", with {name}" if name else "")
+            trouble = type(error)(f"{where}: {error.what}", why=error.why, mend=error.mend)
+        if processes.any_of([trouble is not None], self.place)[0]:
+            raise next(error for error in processes.gather(trouble, self.place) if error is not None)
+        return name, terms
+
+    def _draw(self) -> tuple[Sample, torch.Generator]:
+        """The sample of this process and iteration on its device, and the source of the recipe's draws."""
+        seeds = np.random.SeedSequence([self.config.seed, self.course.step, self.place.rank])
+        draws = np.random.default_rng(seeds)
+        torch.manual_seed(int(draws.integers(2**62)))
+        sample = on_device(self.source.draw(draws), self.place.device)
+        return sample, torch.Generator().manual_seed(int(draws.integers(2**62)))
+
+    def sum_of_weights(self) -> float:
+        """A number that differs where weights differ."""
+        return float(torch.stack([parameter.detach().double().sum() for parameter in self.model.parameters()]).sum())
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on with the next iteration."""
+        return {
+            "step": self.course.step,
+            "seconds": self.course.seconds,
+            "fingerprint": self.config.fingerprint,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state, made on whatever device."""
+        self.course = Course(self.config, state["step"], state.get("seconds", 0.0))
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if state.get("scaler"):
+            self.precision.scaler.load_state_dict(state["scaler"])
+
+
+def distributed(objective: Objective) -> DistributedDataParallel:
+    """The objective, its gradients averaged over the processes while they are calculated.
+
+    Not every recipe uses every parameter in every iteration. The forward pass exchanges nothing (networks keep no
+    running statistics), so that a process that fails in it leaves no other waiting.
+    """
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    silent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.13
+    # Weights of a single input channel have strides that mean nothing, and of which it complains.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    return DistributedDataParallel(objective, find_unused_parameters=True, **{silent: False})
+
+
+def on_device(sample: Sample, device: torch.device) -> Sample:
+    """The sample with its tensors on a device."""
+    moved = {name: getattr(sample, name).to(device) for name in ("image", "target", "annotated")}
+    return dataclasses.replace(sample, **moved)
+
+
+def _not_finite(step: int, what: str, values: Any) -> TrainingError:
+    return TrainingError(
+        f"At step {step} {what} is not a finite number ({values}).",
+        why="Its values are broken, or the learning rate is too high.",
+        mend="Check the case, or lower learning_rate. The last checkpoint is from before.",
+    )
