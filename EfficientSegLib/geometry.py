@@ -70,6 +70,35 @@ def whole(shape: Index) -> PatchBox:
     return PatchBox((0, 0, 0), shape)
 
 
+def enlarged(box: PatchBox, least: Index, within: Index) -> PatchBox:
+    """The box, grown evenly to both sides to at least `least` voxels per axis, then moved into the grid `within`.
+
+    What lies outside the grid is cut off first; an odd voxel is added behind.
+
+    Raises:
+        OptionError: `least` is longer than the grid, or the box lies outside it.
+    """
+    if any(size > length for size, length in zip(least, within)):
+        raise OptionError(
+            f"The patch has {least} voxels, the volume {within}.",
+            why="A patch cannot be larger than the volume it is cut from.",
+            mend="Pad the volume or choose a smaller patch.",
+        )
+    inside = box.intersection(whole(within))
+    if inside is None:
+        raise OptionError(
+            f"A box from {box.start} to {box.stop} lies outside the volume of {within} voxels.",
+            why="There is nothing to read.",
+            mend="Give a box that meets the volume.",
+        )
+    sizes = tuple(max(size, smallest) for size, smallest in zip(inside.shape, least))
+    start = tuple(
+        min(max(a - (size - length) // 2, 0), end - size)
+        for a, length, size, end in zip(inside.start, inside.shape, sizes, within)
+    )
+    return PatchBox(start, tuple(a + size for a, size in zip(start, sizes)))
+
+
 def patch_starts(length: int, patch: int, overlap: float) -> list[int]:
     """Where the patches of one axis start; the last one is moved back to end at the border.
 

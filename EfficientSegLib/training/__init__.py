@@ -12,6 +12,7 @@ from EfficientSegLib.errors import OptionError
 RECIPES = {
     "nmsw": "EfficientSegLib.training.recipes.nmsw",
     "patch": "EfficientSegLib.training.recipes.patch",
+    "zoom_out": "EfficientSegLib.training.recipes.zoom_out",
 }
 
 

@@ -20,16 +20,30 @@ def random_box(target: Tensor, size: Index, foreground: float, generator: torch.
         size: voxels of the patch, no longer than the target.
     """
     start = [int(torch.randint(length - step + 1, (), generator=generator)) for length, step in zip(target.shape, size)]
-    present = torch.unique(target)
-    present = present[(present != 0) & (present != IGNORE)]
-    if len(present) and torch.rand((), generator=generator) < foreground:
-        label = present[torch.randint(len(present), (), generator=generator)]
-        voxels = (target.flatten() == label).nonzero()[:, 0]
-        index = int(voxels[torch.randint(len(voxels), (), generator=generator)])
-        _, columns, slices = target.shape
-        centre = (index // (columns * slices), index // slices % columns, index % slices)
-        start = [min(max(c - s // 2, 0), n - s) for c, s, n in zip(centre, size, target.shape)]
+    if torch.rand((), generator=generator) < foreground:
+        present = present_labels(target)
+        if len(present):
+            label = present[torch.randint(len(present), (), generator=generator)]
+            voxels = (target.flatten() == label).nonzero()[:, 0]
+            index = int(voxels[torch.randint(len(voxels), (), generator=generator)])
+            _, columns, slices = target.shape
+            centre = (index // (columns * slices), index // slices % columns, index % slices)
+            start = [min(max(c - s // 2, 0), n - s) for c, s, n in zip(centre, size, target.shape)]
     return PatchBox(tuple(start), tuple(a + s for a, s in zip(start, size)))
+
+
+def present_labels(target: Tensor) -> Tensor:
+    """The labels that are in (I, J, K) uint8, ascending, without background and ignored voxels."""
+    counts = torch.bincount(target.flatten(), minlength=IGNORE + 1)  # a tenth of the time of torch.unique, which sorts
+    counts[0] = counts[IGNORE] = 0
+    return counts.nonzero()[:, 0]
+
+
+def label_box(target: Tensor, label: int) -> PatchBox:
+    """The smallest box that holds all voxels of a label that is in (I, J, K)."""
+    mask = target == label
+    spans = [mask.any(dim=other[1]).any(dim=other[0]).nonzero()[:, 0] for other in ((1, 2), (0, 2), (0, 1))]
+    return PatchBox(tuple(int(span[0]) for span in spans), tuple(int(span[-1]) + 1 for span in spans))
 
 
 def random_box_with_contrast(sample: Sample, size: Index, foreground: float, generator: torch.Generator) -> PatchBox:

@@ -5,10 +5,24 @@ says nothing, and a voxel of value 0 in a volume where only some labels are anno
 it is background or one of the labels nobody drew.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 IGNORE = 255
+
+
+@dataclass(frozen=True)
+class SampleLoss:
+    """The same loss for every output of one sample: logits (1, L, I, J, K) and target (I, J, K) -> a scalar."""
+
+    annotated: Tensor  # (L,), bool
+    dice_weight: float = 0.8
+    ce_weight: float = 0.2
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        return dice_ce(*rows(logits, target), self.annotated, self.dice_weight, self.ce_weight)
 
 
 def rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.geometry import PatchBox, grid_shape, patch_grid, patch_starts, whole
+from EfficientSegLib.geometry import PatchBox, enlarged, grid_shape, patch_grid, patch_starts, whole
 
 LINES = [(7, 7, 0.5), (100, 32, 0.25), (33, 32, 0.9), (5, 1, 0.0), (64, 16, 0.0), (97, 40, 0.99)]
 
@@ -109,3 +109,23 @@ def test_shifting_there_and_back_changes_nothing():
     box = PatchBox((3, 5, 7), (9, 6, 20))
     assert box.shifted((4, -5, 6)).shifted((-4, 5, -6)) == box
     assert whole((9, 6, 20)).shape == (9, 6, 20)
+
+
+@pytest.mark.parametrize(
+    "start, stop, expected",
+    [
+        ((4, 4, 4), (6, 6, 6), ((1, 1, 3), (9, 9, 7))),  # grown evenly on both sides
+        ((0, 10, 4), (1, 12, 6), ((0, 4, 3), (8, 12, 7))),  # moved inside at the borders
+        ((1, 0, 0), (10, 12, 8), ((1, 0, 0), (10, 12, 8))),  # large enough already
+        ((-5, 9, 7), (2, 20, 9), ((0, 4, 4), (8, 12, 8))),  # what lies outside does not count
+    ],
+)
+def test_an_enlarged_box_holds_the_box_and_lies_inside(start, stop, expected):
+    assert enlarged(PatchBox(start, stop), (8, 8, 4), (12, 12, 8)) == PatchBox(*expected)
+
+
+def test_a_box_is_not_enlarged_beyond_the_volume():
+    with pytest.raises(OptionError, match=r"patch has \(8, 8, 4\) voxels, the volume \(12, 7, 8\).*Pad"):
+        enlarged(PatchBox((0, 0, 0), (1, 1, 1)), (8, 8, 4), (12, 7, 8))
+    with pytest.raises(OptionError, match="lies outside the volume"):
+        enlarged(PatchBox((20, 0, 0), (21, 1, 1)), (8, 7, 4), (12, 7, 8))

@@ -5,9 +5,17 @@ import torch
 
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError, TrainingError
+from EfficientSegLib.geometry import PatchBox, enlarged, patch_grid
+from EfficientSegLib.networks.nmsw import Proposal
+from EfficientSegLib.networks.topk import sample_without_replacement
+from EfficientSegLib.options import read_options
 from EfficientSegLib.training import recipe
-from EfficientSegLib.training.boxes import random_box, random_box_with_contrast
+from EfficientSegLib.training.boxes import label_box, present_labels, random_box, random_box_with_contrast
+from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.loop import train
 from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.recipes.nmsw import draw_scores
+from EfficientSegLib.training.recipes.zoom_out import jittered, zoomed
 from EfficientSegLib.training.samples import Sample
 
 UNET = {"channels": [4, 6, 6], "strides": [2, 2, 1]}
@@ -28,9 +36,11 @@ def built(name="nmsw", **options):
     return networks.build(name, {**(own if name == "nmsw" else UNET), **options}, 1, 3).train()
 
 
-def cost(model, name="nmsw", progress=0.5, **options):
+def cost(model, name="nmsw", progress=0.5, sample=None, **options):
     module = recipe(name)
-    return module.losses(model, drawn_sample(), module.Options(**options), progress, torch.Generator().manual_seed(1))
+    return module.losses(
+        model, sample or drawn_sample(), module.Options(**options), progress, torch.Generator().manual_seed(1)
+    )
 
 
 def test_the_gradient_of_nmsw_reaches_both_networks_scores_and_class_weights():
@@ -67,8 +77,49 @@ def test_the_entropy_is_rewarded():
     assert cost(built(), entropy=1.0)["entropy"] < 0
 
 
-def test_more_sampled_patches_than_candidates_means_all_of_them():
-    assert torch.isfinite(sum(cost(built(), sampled_patches=1000).values()))
+def test_all_candidates_may_be_sampled_but_not_one_more():
+    assert torch.isfinite(sum(cost(built(), sampled_patches=27).values()))
+    why = r"sampled_patches is 28.*drawn of \(32, 32, 32\) voxels has 27 candidate.*\(16, 16, 16\)"
+    with pytest.raises(TrainingError, match=why):
+        cost(built(), sampled_patches=28)
+
+
+def test_the_random_foreground_baseline_reads_unscaled_patches_and_trains_no_scores():
+    model, read = built(), []
+    model.local_network.register_forward_pre_hook(lambda _, inputs: read.extend(inputs[0]))
+    terms = cost(model, draw="uniform", sampled_patches=2)
+    sum(terms.values()).backward()
+    assert set(terms) == {"low", "patch", "high"}
+    assert all(parameter.grad is None for parameter in model.score_head.parameters())
+    image = drawn_sample().image
+    candidates = [image[(slice(None), *box.slices())] for box in patch_grid((32, 32, 32), PATCH, 0.5)]
+    assert sum(any(torch.equal(patch, candidate) for candidate in candidates) for patch in read) >= 2
+
+
+def test_the_random_foreground_baseline_draws_every_foreground_patch_equally_often_and_no_other():
+    foreground = torch.arange(27) % 9 == 0  # three patches
+    proposal = Proposal(torch.zeros(1, 2, 4, 4, 4), torch.linspace(-30, 30, 27), foreground)
+    scores = draw_scores(proposal, "uniform")
+    drawn = torch.zeros(27)
+    for seed in range(600):
+        drawn[sample_without_replacement(scores, 1, 1.0, torch.Generator().manual_seed(seed)).indices] += 1
+    assert drawn[~foreground].sum() == 0
+    torch.testing.assert_close(drawn[foreground] / 600, torch.full((3,), 1 / 3), atol=0.06, rtol=0)
+
+
+def test_without_class_weights_the_coarse_answer_does_not_count_inside_patches():
+    model = built()
+    terms = cost(model, class_weights="one", sampled_patches=0)
+    sum(terms.values()).backward()
+    torch.testing.assert_close(terms["high"], terms["patch"])
+    assert model.theta.grad is None
+
+
+@pytest.mark.parametrize("options", [{"draw": "uniform"}, {"class_weights": "one"}])
+def test_parts_left_out_of_a_training_do_not_stop_it(options, tiny_json, data_folder, tmp_path):
+    own = {"sampled_patches": 1, **options}
+    training = {**tiny_json, "recipe": {"name": "nmsw", "options": own}, "iterations": 2}
+    assert train(read_options(TrainConfig, training), data_folder, tmp_path).is_dir()
 
 
 def test_a_training_without_random_patches_is_refused():
@@ -89,6 +140,74 @@ def test_a_patch_model_overfits_one_sample():
     assert history[-1] < 0.5 * history[0]
 
 
+def test_zoom_out_trains_both_networks_but_neither_scores_nor_class_weights():
+    model = built()
+    terms = cost(model, "zoom_out")
+    sum(terms.values()).backward()
+    assert set(terms) == {"low", "patch"}
+    for part in (model.global_network, model.local_network):
+        assert any(parameter.grad.abs().max() > 0 for parameter in part.parameters())
+    assert model.theta.grad is None
+    assert all(parameter.grad is None for parameter in model.score_head.parameters())
+
+
+def test_zoom_out_shows_the_local_network_a_whole_label():
+    model, read = built(), []
+    model.local_network.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    sample = drawn_sample()
+    sample.image[:] = (sample.target == 2) + 0.5 * (sample.target == 1)
+    options = recipe("zoom_out").Options(patches=1, jitter=0.0)
+    seen = set()
+    for seed in range(8):
+        recipe("zoom_out").losses(model, sample, options, 0.0, torch.Generator().manual_seed(seed))
+        seen.add(tuple(round(value, 1) for value in sorted({float(read[-1].max()), float(read[-1].mean())})))
+        assert read[-1].shape == (1, 1, *PATCH)
+    # Label 1 (10 voxels) lies in 16 voxels, label 2 (8 x 12 x 14) in 16: unshrunken, and whole.
+    volumes = {round(float(0.5 * 1000 / 16**3), 1), round(8 * 12 * 14 / 16**3, 1)}
+    assert {mean for mean, _ in seen} == volumes
+
+
+def test_a_zoomed_box_keeps_the_place_of_every_part():
+    sample = drawn_sample()
+    sample.image[0] = (sample.target > 0).float()
+    patch, truth = zoomed(sample, PatchBox((0, 0, 0), (32, 32, 32)), PATCH)
+    assert torch.equal(patch[0] > 0.5, truth > 0)
+    assert (truth == 1).sum() == 5**3
+
+
+def test_jittered_boxes_are_at_least_a_patch_inside_the_volume_and_stay_near():
+    box = PatchBox((2, 20, 10), (30, 23, 26))
+    starts = set()
+    for seed in range(200):
+        moved = jittered(box, PATCH, 0.2, (32, 32, 32), torch.Generator().manual_seed(seed))
+        starts.add(moved.start)
+        for axis in range(3):
+            assert moved.start[axis] >= 0 and moved.stop[axis] <= 32 and moved.shape[axis] >= 16
+        assert moved.start[0] <= 2 + 6 and moved.stop[0] >= 30 - 6
+        assert moved.start[1] <= 21 < moved.stop[1]
+    assert len(starts) > 50
+    assert jittered(box, PATCH, 0.0, (32, 32, 32), torch.Generator()) == enlarged(box, PATCH, (32, 32, 32))
+
+
+def test_zoom_out_reads_somewhere_where_no_label_is():
+    sample = drawn_sample()
+    sample.target[:] = 0
+    assert torch.isfinite(sum(cost(built(), "zoom_out", sample=sample).values()))
+
+
+@pytest.mark.parametrize("options, why", [({"patches": 0}, "0 patches"), ({"jitter": 0.5}, "jitter is 0.5")])
+def test_zoom_out_refuses_what_it_cannot_draw(options, why):
+    with pytest.raises(OptionError, match=why):
+        recipe("zoom_out").Options(**options)
+
+
+def test_the_box_of_a_label_is_tight_and_labels_there_are_listed():
+    target = drawn_sample().target
+    target[31, 31, 31] = IGNORE
+    assert label_box(target, 2) == PatchBox((20, 18, 16), (28, 30, 30))
+    assert present_labels(target).tolist() == [1, 2]
+
+
 def test_random_boxes_lie_inside_and_half_of_them_meet_rare_labels():
     target = torch.zeros(40, 40, 40, dtype=torch.uint8)
     target[30:32, 30:32, 30:32] = 1
@@ -106,6 +225,7 @@ def test_an_ignored_voxel_is_no_label_to_look_for():
 
 
 def test_an_empty_sample_is_refused_by_name():
-    empty = Sample(torch.zeros(1, 32, 32, 32), torch.zeros(32, 32, 32), torch.ones(3, dtype=torch.bool), "case 7")
+    target = torch.zeros(32, 32, 32, dtype=torch.uint8)
+    empty = Sample(torch.zeros(1, 32, 32, 32), target, torch.ones(3, dtype=torch.bool), "case 7")
     with pytest.raises(TrainingError, match="case 7 is empty"):
         random_box_with_contrast(empty, PATCH, 0.5, torch.Generator())
