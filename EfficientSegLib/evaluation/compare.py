@@ -26,6 +26,8 @@ from EfficientSegLib.volume import Volume, read
 
 log = logging.getLogger(__name__)
 
+READ_ONCE = ("coarse", "patches")  # stages whose work a run takes over from the one that it goes on from
+
 
 @dataclass(frozen=True)
 class Method:
@@ -50,6 +52,31 @@ class Method:
         own = self.bundle.strategy.options if self.strategy_name == self.bundle.strategy.name else {}
         return read_options(strategies.module(self.strategy_name).Options, {**own, **self.options})
 
+    @property
+    def series(self) -> str:
+        """The same for methods of a bundle that differ in the number of patches alone."""
+        options = {name: value for name, value in asdict(self.all_options()).items() if name != "top_k"}
+        return json.dumps([self.name, self.seed, self.strategy_name, options], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A finished run, and what it cost together with the runs that it went on from."""
+
+    segmentation: Segmentation
+    seconds: dict[str, float]  # by stage
+    peak_memory_mb: float
+    gpu_memory_mb: float | None
+
+    def after(self, before: "_Done") -> "_Done":
+        """With the overview and the patches that were read before."""
+        seconds = {
+            stage: self.seconds.get(stage, 0.0) + (before.seconds.get(stage, 0.0) if stage in READ_ONCE else 0.0)
+            for stage in {**before.seconds, **self.seconds}
+        }
+        on_gpu = None if self.gpu_memory_mb is None else max(self.gpu_memory_mb, before.gpu_memory_mb or 0.0)
+        return _Done(self.segmentation, seconds, max(self.peak_memory_mb, before.peak_memory_mb), on_gpu)
+
 
 def compare(
     methods: Sequence[Method],
@@ -62,8 +89,11 @@ def compare(
 ) -> list[Row]:
     """Run and score what is not in the results yet, bundle by bundle, case by case.
 
-    Seconds are wall time with as many threads as torch has now; reading files and loading the model do not count.
-    A run that fails leaves a row with its error and does not stop the others.
+    Methods that differ in `top_k` alone run from few patches to many, each going on from where the one before ended:
+    no patch is read twice, and labels are those of a run of its own. Their seconds are those of a run of its own too:
+    the overview and all patches, whenever they were read. Seconds are wall time with as many threads as torch has now;
+    reading files and loading the model do not count. A run that fails leaves a row with its error and does not stop
+    the others.
 
     Returns:
         The rows of these methods and cases, old and new, in that order; see `Row.error` for runs that failed.
@@ -93,6 +123,7 @@ class _Scene:
 
     def __init__(self, case: EvaluationCase) -> None:
         self.case = case
+        self.earlier: dict[str, _Done] = {}  # by series: what a run with more patches goes on from
         self._volumes: tuple[Volume, Volume] | None = None
 
     def read(self) -> tuple[Volume, Volume]:
@@ -121,36 +152,49 @@ class _Runner:
         if self._results.has(identity.key, labels):
             return self._results.of(identity.key, labels)
         try:
-            rows = self._rows(method, scene, identity)
+            done = self._segmented(method, scene)
+            measured = replace(identity, **self._measured(method, done))
+            rows = score_labels(measured, done.segmentation.labels, scene.read()[1], labels, self._known())
         except Exception as error:  # whatever it is, the other runs are worth having
             log.debug("%s, %s", method.name, scene.case.name, exc_info=True)
+            scene.earlier.pop(method.series, None)
             rows = [failed_row(identity, error)]
         self._results.add(rows)
         return rows
 
-    def _rows(self, method: Method, scene: _Scene, identity: Row) -> list[Row]:
-        image, reference = scene.read()
+    def _segmented(self, method: Method, scene: _Scene) -> _Done:
+        image, _ = scene.read()
         if self._model is None:
             self._model = load_model(self._bundle, self._device)
+        before = scene.earlier.pop(method.series, None)
         resources.forget_peak()
         if self._device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        done = segment(image, self._bundle, self._model, strategy=method.strategy, options=method.options)
-        measured = replace(identity, **self._measured(method, done))
-        labels = self._labels(scene.case)
-        return score_labels(measured, done.labels, reference, labels, self._known())
+        done = segment(
+            image,
+            self._bundle,
+            self._model,
+            strategy=method.strategy,
+            options=method.options,
+            earlier=before and before.segmentation,
+        )
+        on_gpu = torch.cuda.max_memory_allocated() / 2**20 if self._device == "cuda" else None
+        own = _Done(done, dict(done.seconds), resources.peak_memory_mb(), on_gpu)
+        own = own.after(before) if before else own
+        if done.reading is not None:
+            scene.earlier[method.series] = own
+        return own
 
-    def _measured(self, method: Method, done: Segmentation) -> dict[str, Any]:
-        cost = self._cost.of(method.strategy_name, method.all_options(), done)
-        stages = {stage: round(seconds, 4) for stage, seconds in done.seconds.items()}
-        on_gpu = self._device == "cuda"
+    def _measured(self, method: Method, done: _Done) -> dict[str, Any]:
+        segmentation = done.segmentation
+        cost = self._cost.of(method.strategy_name, method.all_options(), segmentation)
         return {
-            "patches_read": done.patches_read,
-            "candidates": done.candidates,
+            "patches_read": segmentation.patches_read,
+            "candidates": segmentation.candidates,
             "seconds": round(sum(done.seconds.values()), 4),
-            "seconds_by_stage": json.dumps(stages),
-            "peak_memory_mb": round(resources.peak_memory_mb(), 1),
-            "gpu_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
+            "seconds_by_stage": json.dumps({stage: round(seconds, 4) for stage, seconds in done.seconds.items()}),
+            "peak_memory_mb": round(done.peak_memory_mb, 1),
+            "gpu_memory_mb": None if done.gpu_memory_mb is None else round(done.gpu_memory_mb, 1),
             "gmacs": round(cost.macs / 1e9, 4) if cost else None,
             "paper_gmacs": round(cost.paper_macs / 1e9, 4) if cost else None,
         }
@@ -191,11 +235,18 @@ def bundle_checksum(bundle: Bundle) -> str:
 
 
 def _by_bundle(methods: Sequence[Method]) -> list[list[Method]]:
-    """Methods that share a bundle stand together, in order of first mention."""
-    groups: dict[str, list[Method]] = {}
+    """Methods that share a bundle stand together, in order of first mention; in a series the fewest patches first."""
+    groups: dict[str, dict[str, list[Method]]] = {}
     for method in methods:
-        groups.setdefault(bundle_checksum(method.bundle), []).append(method)
-    return list(groups.values())
+        groups.setdefault(bundle_checksum(method.bundle), {}).setdefault(method.series, []).append(method)
+    return [
+        [method for series in group.values() for method in sorted(series, key=_patches)] for group in groups.values()
+    ]
+
+
+def _patches(method: Method) -> float:
+    top_k = getattr(method.all_options(), "top_k", None)
+    return float("inf") if top_k is None else top_k
 
 
 def _check(methods: Sequence[Method], cases: Sequence[EvaluationCase], device: str, tolerance_mm: float) -> None:

@@ -10,6 +10,8 @@ from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.segment import Segmentation
 from EfficientSegLib.strategies import sliding_window
 
+OVERVIEW_AND_PATCHES = ("nmsw", "random_foreground", "zoom_out")  # one global pass, then local ones of one size
+
 
 class RunCost:
     """Counts the runs of one bundle; the same passes are counted once."""
@@ -21,7 +23,7 @@ class RunCost:
 
     def of(self, strategy: str, options: object, done: Segmentation) -> Cost | None:
         """Cost of a finished run; None for a strategy whose passes are not known here."""
-        if strategy == "nmsw":
+        if strategy in OVERVIEW_AND_PATCHES:
             shape = done.prepared_shape
             overview = self._cost(("nmsw", shape, 0), lambda model: count_nmsw(model, shape, 0))
             with_one = self._cost(("nmsw", shape, 1), lambda model: count_nmsw(model, shape, 1))

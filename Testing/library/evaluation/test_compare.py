@@ -47,7 +47,7 @@ def test_every_method_meets_every_case_in_order_and_the_file_holds_what_was_retu
     methods.append(Method("SW", bundle, "sliding_window"))
     rows = compare(methods, cases, Results(tmp_path / "out" / "results.csv"))
     runs = list(dict.fromkeys((row.case, row.method, row.top_k) for row in rows))
-    one_case = [("NMSW", 2), ("NMSW", 0), ("SW", None)]
+    one_case = [("NMSW", 0), ("NMSW", 2), ("SW", None)]  # fewest patches first
     assert runs == [(case, *method) for case in "ab" for method in one_case]
     assert [row.label for row in rows] == ["Ball", "Cube"] * 6 and not any(row.error for row in rows)
     assert {row.patches_read for row in rows if row.top_k == 2} == {2}
@@ -128,9 +128,9 @@ def test_a_failed_case_says_why_stops_no_other_and_is_tried_again(bundle, cases,
 
 
 def test_more_patches_than_there_are_fail_in_words_for_that_method_alone(bundle, cases, tmp_path):
-    methods = [Method("x", bundle, options={"top_k": k, "clip_top_k": False}) for k in (500, 1)]
+    methods = [Method("x", bundle, options={"top_k": k, "clip_top_k": False}) for k in (500, 1, None)]
     rows = compare(methods, cases[:1], Results(tmp_path / "r.csv"))
-    assert [bool(row.error) for row in rows] == [True, False, False] and "500" in rows[0].error
+    assert [bool(row.error) for row in rows] == [False, False, True, False, False] and "500" in rows[2].error
 
 
 def test_image_and_label_on_different_grids_are_not_compared(bundle, cases, tmp_path):
@@ -152,6 +152,16 @@ def test_cost_grows_by_the_same_for_every_patch(bundle, cases, tmp_path):
     methods = [Method("x", bundle, options={"top_k": k}) for k in (0, 1, 3)]
     none, one, three = (row.gmacs for row in compare(methods, cases[:1], Results(tmp_path / "r.csv"))[::2])
     assert three - none == pytest.approx(3 * (one - none), abs=3e-4) and one > none
+
+
+@pytest.mark.parametrize("strategy", ["nmsw", "random_foreground"])
+def test_a_series_reads_no_patch_twice_and_scores_as_runs_of_their_own(bundle, cases, tmp_path, strategy):
+    methods = [Method("x", bundle, strategy, {"top_k": k}) for k in (1, 4)]
+    together = compare(methods, cases[:1], Results(tmp_path / "together.csv"))
+    apart = [row for method in methods for row in compare([method], cases[:1], Results(tmp_path / "apart.csv"))]
+    assert without_times(together) == without_times(apart)
+    few, more = (json.loads(row.seconds_by_stage) for row in together[::2])
+    assert more["patches"] > few["patches"] and more["coarse"] >= few["coarse"]  # each holds what was read before it
 
 
 def test_what_is_not_annotated_is_not_scored_and_a_map_translates(bundle, cases, tmp_path):
