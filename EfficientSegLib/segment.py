@@ -161,7 +161,8 @@ def segment(
     with torch.inference_mode():
         prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run, **going_on)
         clock.lap("patches")
-        listener.progress("restore", 0.95)
+        if prediction.logits.patches_read or not prediction.planned:
+            listener.progress("restore", 0.95)  # otherwise the patches are read only now
         labels = np.ascontiguousarray(restore_labels(prediction.logits, prepared, bundle.channel_values))
     clean(labels, bundle.postprocess)
     clock.lap("restore")

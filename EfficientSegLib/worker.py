@@ -1,7 +1,9 @@
 """The background process: `python -m EfficientSegLib.worker`.
 
 Says Ready, then takes one request per line of standard input until the input ends or a Shutdown comes. Each request is
-answered by events (protocol.py) and exactly one end, Finished or Failed. The model stays loaded for the next request.
+answered by events (protocol.py) and exactly one end, Finished or Failed. The model stays loaded for the next request,
+and what the last run has read stays until another run begins, so that one with more patches can continue it
+(`continue_from`): the prepared volume, the coarse logits, and the patch logits up to the strategy's `memory_mb`.
 `--once request.json` does one request and exits with 0 or 1.
 
 Cancelled before the coarse pass is done there are no labels to keep: the run ends with Failed(cancelled=True), which is
@@ -36,6 +38,7 @@ class Worker:
         self._lifeline = lifeline
         self._stop = stop or threading.Event()
         self._models = job.ModelKeeper()
+        self._runs = job.RunKeeper()
 
     def answer(self, request: Request) -> bool:
         """Run one request; whether it was finished."""
@@ -56,7 +59,7 @@ class Worker:
             return self._stop.is_set() or bool(request.cancel_file and os.path.exists(request.cancel_file))
 
         try:
-            return job.run(request, self._channel.send, self._models, should_stop).finished
+            return job.run(request, self._channel.send, self._models, should_stop, self._runs).finished
         except Exception as error:  # every run has exactly one end, whatever a library throws
             failed = explain(error)
             if not isinstance(error, EfficientSegError):

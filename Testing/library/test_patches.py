@@ -1,9 +1,12 @@
 """Cutting, padding, weighing and joining patches."""
 
+import mmap
+
 import pytest
 import torch
 from monai.data.utils import compute_importance_map
 
+from EfficientSegLib import resources
 from EfficientSegLib.errors import DeviceError
 from EfficientSegLib.geometry import PatchBox, patch_grid, whole
 from EfficientSegLib.patches import Blend, cut, gaussian_window, pad_to, pad_to_multiple
@@ -68,3 +71,84 @@ def test_a_disk_too_small_for_the_logits_is_told_with_numbers(tmp_path, monkeypa
     monkeypatch.setattr("EfficientSegLib.patches.free_disk_mb", lambda folder: 1.0)
     with pytest.raises(DeviceError, match="750 MB.*has 1 MB.*fewer patches"):
         Blend(5, [whole((320, 320, 320))], memory_mb=0, scratch_dir=str(tmp_path))
+
+
+def filled(boxes, labels=3, last=False, seed=0, **options):
+    """A blend of random logits, which depend on the box alone."""
+    blend = Blend(labels, boxes, **options)
+    for box in boxes:
+        generator = torch.Generator().manual_seed(hash((seed, box.start)) % 2**31)
+        logits = torch.randn(labels, *box.shape, generator=generator)
+        if last:
+            logits = logits.movedim(0, -1).contiguous().movedim(-1, 0)
+        blend.add(logits, box, gaussian_window(box.shape))
+    return blend
+
+
+BOXES = patch_grid((70, 40, 48), (32, 24, 20), 0.5)
+
+
+@pytest.mark.parametrize("labels", [1, 3, 118])
+def test_the_memory_layout_of_the_logits_changes_nothing(labels):
+    boxes = BOXES[::40]
+    first, last = (filled(boxes, labels, last).region(whole((70, 40, 48))) for last in (False, True))
+    assert torch.equal(first[0], last[0]) and torch.equal(first[1], last[1])
+
+
+@pytest.mark.parametrize("memory_mb", [0, 1.5, 1e4])
+def test_any_order_and_any_place_give_the_same_mean(memory_mb):
+    expected, covered = filled(BOXES).region(whole((70, 40, 48)))
+    for seed in range(3):
+        order = torch.randperm(len(BOXES), generator=torch.Generator().manual_seed(seed)).tolist()
+        blend = filled([BOXES[index] for index in order], memory_mb=memory_mb)
+        mean, also_covered = blend.region(whole((70, 40, 48)))
+        torch.testing.assert_close(mean, expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(covered, also_covered)
+
+
+def test_a_blend_that_grows_over_its_memory_equals_one_that_knew_all():
+    at_once = filled(BOXES).region(whole((70, 40, 48)))[0]
+    blend = Blend(3, memory_mb=1.5)  # three blocks
+    window = gaussian_window(BOXES[0].shape)
+    for box in BOXES:
+        generator = torch.Generator().manual_seed(hash((0, box.start)) % 2**31)
+        blend.extend([box])
+        blend.add(torch.randn(3, *box.shape, generator=generator), box, window)
+    assert torch.equal(blend.region(whole((70, 40, 48)))[0], at_once)
+    assert [block.row is None for block in blend._blocks.values()].count(True) == 3
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system cannot hand pages back")
+def test_what_lies_in_the_file_is_not_in_memory_and_is_still_right():
+    box = whole((160, 160, 160))
+    blend = Blend(4, [box], memory_mb=0)  # 80 MB in the file
+    before = resources.current_memory_mb()
+    values = torch.arange(4.0)[:, None, None, None].expand(4, *box.shape)
+    blend.add(values, box, torch.ones(()).expand(box.shape))
+    assert resources.current_memory_mb() - before < 20
+    for start in range(0, 160, 32):
+        part = PatchBox((start, 0, 0), (start + 32, 160, 160))
+        mean, covered = blend.region(part)
+        assert covered.all() and torch.equal(mean, values[:, :32])
+    del mean, covered
+    assert resources.current_memory_mb() - before < 40  # the last region, and what the heap keeps of it
+
+
+def test_forgotten_rooms_in_the_file_are_empty_when_used_again():
+    boxes = [PatchBox((0, 0, k), (32, 32, k + 32)) for k in range(0, 160, 32)]
+    blend = Blend(1, boxes, memory_mb=0, alive=0.4)
+    for box in boxes:
+        blend.add(torch.ones(1, 32, 32, 32), box, torch.ones(32, 32, 32))
+        mean, covered = blend.region(box)
+        assert mean.eq(1).all() and covered.all()
+        blend.forget_before(box.stop[2])
+        assert not blend.touches(box)
+
+
+def test_a_disk_too_small_for_more_patches_leaves_what_was_read(monkeypatch):
+    blend = filled(BOXES[:4], memory_mb=0)
+    before = blend.region(whole((70, 40, 48)))[0]
+    monkeypatch.setattr("EfficientSegLib.patches.free_disk_mb", lambda folder: 0.0)
+    with pytest.raises(DeviceError, match="fewer patches"):
+        blend.extend(BOXES)
+    assert torch.equal(blend.region(whole((70, 40, 48)))[0], before)

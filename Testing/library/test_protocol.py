@@ -41,6 +41,7 @@ SAID = [
     Partial("/tmp/Dr. Jöhn Ωé/partial.npy", BOX, 0, 5),
     Warned("Slices are 5 mm apart.\nTwo lines."),
     Finished("labels.npy", "a.seg.nrrd", "run.json", 12.5, 900.0, False, 3, 5),
+    Finished("labels.npy", "", "run.json", 12.5, 900.0, True, 5, 5, run_id="0f3a"),
     Failed("What.", "Why.", "Mend."),
 ]
 
@@ -103,6 +104,7 @@ def test_a_long_garbled_line_is_quoted_in_part():
     [
         Request("/data/Dr. Jöhn Ωé/scan 1.nrrd", "/out", "/bundles/demo"),
         Request("a", "b", "c", "nmsw", {"top_k": 3}, "cpu", 2, False, "/out/cancel", 4711),
+        Request("a", "b", "c", continue_from="0f3a"),
         Shutdown(),
     ],
 )

@@ -13,10 +13,11 @@ from torch.nn import functional
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib import networks
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Postprocess, Preprocess, Weights
-from EfficientSegLib.errors import BundleError, OptionError, VolumeError
+from EfficientSegLib.errors import BundleError, ContinuationError, OptionError, VolumeError
 from EfficientSegLib.geometry import patch_grid, whole
 from EfficientSegLib.networks.nmsw import Proposal
 from EfficientSegLib.segment import Listener, load_model, segment
+from EfficientSegLib.strategies import STRATEGIES
 from EfficientSegLib.volume import Volume
 
 UNET = {"channels": [4, 8, 8], "strides": [2, 2, 1]}
@@ -164,6 +165,56 @@ def test_after_a_stop_the_work_so_far_is_returned():
     result = segment(volume, bundle(), CoarseThreshold(), options={"top_k": 6}, listener=Painter(stop_after=2))
     assert (result.complete, result.patches_read, result.patches_total) == (False, 2, 6)
     assert dice(result.labels == 7, truth) > 0.85
+
+
+@pytest.mark.parametrize("first", [{"options": {"top_k": 2}}, {"options": {"top_k": 6}, "listener": Painter(3)}])
+def test_going_on_from_an_earlier_run_equals_a_fresh_one(first):
+    volume, _ = phantom(OBLIQUE)
+    model = CoarseThreshold()
+    fresh = segment(volume, bundle(), model, options={"top_k": 7})
+    earlier = segment(volume, bundle(), model, **first)
+    read_before = earlier.patches_read
+    painter = Painter()
+    result = segment(volume, bundle(), model, options={"top_k": 7}, earlier=earlier, listener=painter)
+    assert np.array_equal(result.labels, fresh.labels)
+    assert (result.patches, result.patches_read, result.complete) == (fresh.patches, 7, True)
+    assert painter.events[0][0] == "prepare" and painter.boxes == result.patches
+    assert next(read for kind, read in painter.events if kind == "partial") == read_before in (2, 3)
+
+
+def test_a_run_on_another_volume_or_by_a_strategy_without_steps_is_not_continued():
+    volume, _ = phantom()
+    model = CoarseThreshold()
+    earlier = segment(volume, bundle(), model)
+    with pytest.raises(ContinuationError, match="another volume"):
+        segment(phantom(shape=(72, 60, 42))[0], bundle(), model, earlier=earlier)
+    with pytest.raises(ContinuationError, match="'sliding_window' begins anew always"):
+        segment(volume, bundle(), model, strategy="sliding_window", earlier=earlier)
+    without = segment(volume, bundle(), model, strategy="sliding_window")
+    with pytest.raises(ContinuationError, match="nothing to go on from"):
+        segment(volume, bundle(), model, earlier=without)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_segments_reports_and_stops(strategy):
+    volume, truth = phantom()
+    painter = Painter()
+    result = segment(volume, bundle(), CoarseThreshold(), strategy=strategy, listener=painter)
+    assert dice(result.labels == 7, truth) > 0.85
+    assert result.complete and result.patches_read == result.patches_total > 0
+    fractions = [fraction for kind, fraction in painter.events if kind != "partial"]
+    assert fractions == sorted(fractions) and painter.read == result.patches_total
+    if result.patches_total > 1:
+        stopped = segment(volume, bundle(), CoarseThreshold(), strategy=strategy, listener=Painter(stop_after=1))
+        assert (stopped.complete, stopped.patches_read) == (False, 1)
+
+
+def test_without_a_structure_zoom_out_has_nothing_to_read_and_is_complete():
+    volume, _ = phantom()
+    air = dataclasses.replace(volume, array=np.where(volume.array > 0, -700, volume.array))
+    result = segment(air, bundle(), CoarseThreshold(), strategy="zoom_out")
+    assert (result.complete, result.patches_total, result.candidates) == (True, 0, 2)
+    assert not result.labels.any()
 
 
 def test_auxiliary_labels_are_written_as_background_and_largest_pieces_stay():

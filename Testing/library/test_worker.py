@@ -17,7 +17,7 @@ from worker_client import PATIENCE_SECONDS, WorkerClient
 
 from EfficientSegLib import protocol
 from EfficientSegLib.environment import is_running, worker_environment
-from EfficientSegLib.job import ModelKeeper
+from EfficientSegLib.job import ModelKeeper, RunKeeper
 from EfficientSegLib.protocol import (
     ClassWeights,
     Failed,
@@ -32,6 +32,7 @@ from EfficientSegLib.protocol import (
     Started,
 )
 from EfficientSegLib.resources import estimate_memory_mb
+from EfficientSegLib.segment import Segmentation
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
@@ -140,6 +141,61 @@ def test_another_model_replaces_the_kept_one(inputs, tmp_path):
     model = models.get(bundle, "cpu")
     assert models.get(bundle, "cpu") is model
     assert models.get(write_tiny_bundle(tmp_path / "other", seed=9), "cpu") is not model
+
+
+def test_a_run_goes_on_from_the_last_one_and_equals_a_fresh_run(worker, request_for, tmp_path):
+    fresh = np.load(worker.ask(request_for(options={"top_k": 9}))[-1].labels)
+    first = worker.ask(request_for(options={"top_k": 3}))[-1]
+    events = worker.ask(request_for(options={"top_k": 9}, continue_from=first.run_id))
+    assert not any("anew" in event.text for event in events if isinstance(event, protocol.Warned))
+    assert next(event for event in events if isinstance(event, Partial)).patches_read == 3
+    assert events[-1].patches_read == 9 and events[-1].run_id not in ("", first.run_id)
+    np.testing.assert_array_equal(np.load(events[-1].labels), fresh)
+    record = json.loads(Path(events[-1].record).read_text(encoding="utf-8"))
+    assert first.run_id not in json.dumps(record) and record["patches"]["read"] == 9
+
+
+@pytest.mark.parametrize(
+    "why, words",
+    [
+        ("forgotten", "not in memory any more"),
+        ("other volume", "another volume"),
+        ("fewer", "has read 3 patches, now they are to be 2"),
+        ("other strategy", "begins anew always"),
+    ],
+)
+def test_what_cannot_go_on_is_computed_anew_and_said_so(worker, request_for, tmp_path, why, words):
+    changes = {"options": {"top_k": 2}} if why == "fewer" else {"options": {"top_k": 5}}
+    if why == "other volume":
+        write_tiny_ct(tmp_path / "other.nii.gz", (36, 36, 44))
+        changes["input"] = str(tmp_path / "other.nii.gz")
+    if why == "other strategy":
+        changes = {"strategy": "sliding_window"}
+    fresh = np.load(worker.ask(request_for(**changes))[-1].labels)
+    first = worker.ask(request_for(options={"top_k": 3}))[-1]
+    if why == "forgotten":
+        worker.ask(request_for(options={"top_k": 1}))
+    events = worker.ask(request_for(**changes, continue_from=first.run_id))
+    warnings = [event.text for event in events if isinstance(event, protocol.Warned)]
+    assert any("computed anew" in text and words in text for text in warnings), warnings
+    assert isinstance(events[-1], Finished)
+    np.testing.assert_array_equal(np.load(events[-1].labels), fresh)
+
+
+def test_a_kept_run_is_gone_once_another_begins_or_takes_it():
+    def run(reading):
+        return Segmentation(np.ones((2, 2, 2), np.uint8), (), None, True, 1, 1, 1, reading=reading)
+
+    runs = RunKeeper()
+    assert runs.keep(run(None)) == "" and runs.take() is None
+    first = runs.keep(run("first"))
+    runs.begin(first)
+    kept = runs.take()
+    assert kept.reading == "first" and kept.labels.size == 0 and runs.take() is None
+    second = runs.keep(run("second"))
+    assert second != first
+    runs.begin(first)
+    assert runs.take() is None
 
 
 @pytest.mark.parametrize(
