@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from EfficientSegLib import networks
 from EfficientSegLib.bundle import Intensity
@@ -164,7 +165,7 @@ def _network(choices: Choices, sizes: _Sizes, num_labels: int) -> tuple[dict[str
     # NMSW chooses among patches, so that a volume must hold several along each axis.
     wanted = choices.patch_size or tuple(min(n // 2 if is_nmsw else n, LONGEST_PATCH) for n in sizes.median)
     options = _unet(min(wanted)) if backbone == "unet" else {}
-    multiple = networks.build(backbone, options, 1, num_labels).size_multiple
+    multiple = _multiple(backbone, options, num_labels)
     patch = choices.patch_size or tuple(max(-(-n // m) * m, m) for n, m in zip(wanted, multiple))
     if any(n % m for n, m in zip(patch, multiple)):
         raise OptionError(f"The patch is {patch}.", why=f"{backbone} needs multiples of {multiple}.", mend="Round it.")
@@ -178,8 +179,17 @@ def _network(choices: Choices, sizes: _Sizes, num_labels: int) -> tuple[dict[str
         "patch_size": patch,
         "downsampling": factor,
     }
-    multiple = networks.build("nmsw", nmsw, 1, num_labels).size_multiple
-    return {"name": "nmsw", "options": nmsw}, patch, multiple
+    return {"name": "nmsw", "options": nmsw}, patch, _multiple("nmsw", nmsw, num_labels)
+
+
+def _multiple(name: str, options: dict[str, Any], num_labels: int) -> Index:
+    """What the network's axes are multiples of; it is built without its weights where it can be."""
+    networks.check(name, options)
+    try:
+        with torch.device("meta"):
+            return networks.build(name, options, 1, num_labels).size_multiple
+    except (RuntimeError, NotImplementedError):  # some networks look at values while they are built
+        return networks.build(name, options, 1, num_labels).size_multiple
 
 
 def _unet(shortest: int) -> dict[str, Any]:
