@@ -1,5 +1,6 @@
 """The loop: interrupted equals uninterrupted, nothing is lost or mixed, and a bundle comes out."""
 
+import copy
 import csv
 import errno
 import json
@@ -213,3 +214,54 @@ def test_another_orientation_than_ras_is_refused(tiny_json, data_folder):
 def test_samples_too_small_for_a_patch_are_refused(tiny_json, data_folder):
     with pytest.raises(TrainingError, match="Raise largest"):
         Run(config(tiny_json, largest=[8, 32, 32]), data_folder, ALONE)
+
+
+def test_a_missing_data_folder_is_told_before_anything_starts(tiny_json, tmp_path):
+    with pytest.raises(TrainingError, match="data folder .*absent is not there"):
+        train(config(tiny_json), tmp_path / "absent", tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_before_anything_starts(tiny_json, data_folder, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrainingError, match="output folder .* may not be written to"):
+        train(config(tiny_json), data_folder, tmp_path / "file" / "output")
+
+
+def test_a_loss_that_is_no_number_leaves_model_and_optimiser_as_they_were(tiny_json, data_folder, monkeypatch):
+    run = Run(config(tiny_json), data_folder, ALONE)
+    run.step()
+    before = copy.deepcopy(run.state())
+    monkeypatch.setattr(run.objective, "forward", lambda *_: {"low": run.model.theta.sum() * math.nan})
+    with pytest.raises(TrainingError, match="At step 1 the loss of torso_"):
+        run.step()
+    after = run.state()
+    assert_same(after["model"], before["model"])
+    for index, state in after["optimiser"]["state"].items():
+        assert_same(state, before["optimiser"]["state"][index])
+    assert after["step"] == 1
+
+
+def test_a_gradient_that_is_no_number_leaves_the_model_as_it_was(tiny_json, data_folder, monkeypatch):
+    run = Run(config(tiny_json), data_folder, ALONE)
+    before = copy.deepcopy(run.model.state_dict())
+    # The square root's slope at 0 is infinite, its value is not.
+    monkeypatch.setattr(run.objective, "forward", lambda *_: {"low": (run.model.theta * 0).abs().sum().sqrt()})
+    with pytest.raises(TrainingError, match="At step 0 the gradient of torso_"):
+        run.step()
+    assert_same(run.model.state_dict(), before)
+
+
+def test_a_signal_keeps_all_that_was_done(tiny_json, data_folder, tmp_path, monkeypatch):
+    plain_step = Run.step
+
+    def interrupted(run):
+        if run.course.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return plain_step(run)
+
+    monkeypatch.setattr(Run, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(tiny_json), data_folder, tmp_path)
+    assert torch.load(tmp_path / checkpoint.FILE, weights_only=True)["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
