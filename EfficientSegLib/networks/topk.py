@@ -4,13 +4,17 @@ Source: NMSW (arXiv 2501.10814), equations 2-4: Gumbel top-K without replacement
 straight-through estimate whose hot entry is scaled by its soft value.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import PatchBox
 
+AT_ONCE = 2**21  # voxels of candidate patches that the exact gradient has in memory at one time (8 MB), or one patch
 TINY = 1.18e-38  # smallest normal float32; its logarithm, -87.3, hides an entry and keeps gradients finite
 
 
@@ -22,14 +26,90 @@ class Selection:
     soft: Tensor  # (k, N), each row a distribution: the relaxed draw
 
     @property
-    def scale(self) -> Tensor:
-        """Factor for each chosen patch, (k,): forward its soft value s, backward (1 + s - sg(s)) s.
+    def hot(self) -> Tensor:
+        """The soft value s of each chosen entry, (k,), in (0, 1]."""
+        return self.soft.gather(1, self.indices[:, None])[:, 0]
 
-        It keeps, of the exact gradient over all N patches, the term of the chosen one; the others would need all N
-        patches in memory (2.9 GB for 343 of 128^3).
-        """
-        hot = self.soft.gather(1, self.indices[:, None])[:, 0]
-        return (1 + hot - hot.detach()) * hot
+    @property
+    def scale(self) -> Tensor:
+        """Factor for each chosen patch, (k,): forward s, backward (1 + s - sg(s)) s, see `chosen_patches`."""
+        return (1 + self.hot - self.hot.detach()) * self.hot
+
+    def kept(self, rows: Sequence[int]) -> "Selection":
+        """Only some of the draws, by their place in the order."""
+        return Selection(self.indices[list(rows)], self.soft[list(rows)])
+
+
+def chosen_patches(
+    volume: Tensor, grid: Sequence[PatchBox], selection: Selection, gradient: Literal["exact", "chosen"] = "exact"
+) -> Tensor:
+    """The chosen patches, each times its soft value: what the local network reads in training.
+
+    The paper's patch is the sum of z_n s_n X_n over all candidates n, with s the relaxed draw and
+    z = onehot - sg(s) + s. Forward z is the one-hot vector, so only the chosen patch is left, times its s. Backward the
+    product rule over both factors gives, with G the gradient of the patch,
+
+        dL/ds_n = (z_n + s_n dz_n/ds_n) <G, X_n> = (onehot_n + s_n) <G, X_n>     for every n, chosen or not,
+        dL/dX_n = z_n s_n G, which is 0 but for the chosen patch.
+
+    Args:
+        volume: (C, I, J, K).
+        grid: the N candidates, all of one size.
+        selection: k draws from them.
+        gradient: "exact" is the above; it reads all N patches for their inner products, a few at a time, where
+            the sum as it is written would hold all of them (2.9 GB for 343 of 128^3). "chosen" keeps of it only the
+            term of the chosen patch, which costs nothing, but never tells an unread patch that it would have been
+            better or worse.
+
+    Returns:
+        Patches (k, C, *patch).
+
+    Source: NMSW, equations 2-4; own derivation of the gradient.
+    """
+    if gradient == "exact":
+        return _ScaledPatches.apply(volume, selection.soft, selection.indices, tuple(grid))
+    patches = torch.stack([_cut(volume, grid[index]) for index in selection.indices.tolist()])
+    return patches * selection.scale[:, None, None, None, None]
+
+
+class _ScaledPatches(torch.autograd.Function):
+    """Patches (k, C, *patch) from a volume and k relaxed draws over the grid; see `chosen_patches`."""
+
+    @staticmethod
+    def forward(ctx: Any, volume: Tensor, soft: Tensor, indices: Tensor, grid: tuple[PatchBox, ...]) -> Tensor:
+        ctx.save_for_backward(volume, soft, indices)
+        ctx.grid = grid
+        hot = soft.gather(1, indices[:, None])
+        patches = torch.stack([_cut(volume, grid[index]) for index in indices.tolist()])
+        return patches * hot[:, :, None, None, None].to(volume.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        volume, soft, indices = ctx.saved_tensors
+        of_volume = of_soft = None
+        if ctx.needs_input_grad[0]:
+            of_volume = torch.zeros_like(volume)
+            for number, index in enumerate(indices.tolist()):
+                _cut(of_volume, ctx.grid[index]).add_(gradient[number] * soft[number, index].to(volume.dtype))
+        if ctx.needs_input_grad[1]:
+            factor = soft.scatter_add(1, indices[:, None], torch.ones_like(soft[:, :1]))
+            of_soft = factor * _inner_products(gradient, volume, ctx.grid).to(soft.dtype)
+        return of_volume, of_soft, None, None
+
+
+def _inner_products(patches: Tensor, volume: Tensor, grid: Sequence[PatchBox]) -> Tensor:
+    """Each of (k, C, *patch) with each of N candidates of a volume (C, I, J, K): (k, N)."""
+    flat = patches.reshape(len(patches), -1)
+    at_once = max(AT_ONCE // flat.shape[1], 1)
+    columns = []
+    for first in range(0, len(grid), at_once):
+        candidates = torch.stack([_cut(volume, box) for box in grid[first : first + at_once]])
+        columns.append(flat @ candidates.reshape(len(candidates), -1).to(flat.dtype).T)
+    return torch.cat(columns, dim=1)
+
+
+def _cut(volume: Tensor, box: PatchBox) -> Tensor:
+    return volume[(slice(None), *box.slices())]
 
 
 def mask_background(scores: Tensor, foreground: Tensor) -> Tensor:
@@ -75,7 +155,8 @@ def sample_without_replacement(
     check_count(k, scores.numel())
     if temperature <= 0:
         raise OptionError(f"temperature is {temperature}.", why="It divides the scores.", mend="Use 2 down to 0.33.")
-    uniform = torch.rand(scores.shape, generator=generator, device=scores.device, dtype=scores.dtype)
+    device = scores.device if generator is None else generator.device  # one source of draws for every device
+    uniform = torch.rand(scores.shape, generator=generator, device=device, dtype=scores.dtype).to(scores.device)
     perturbed = scores - torch.log(-torch.log(uniform.clamp(min=TINY, max=1 - 1e-7)))
     indices, soft = [], []
     for _ in range(k):

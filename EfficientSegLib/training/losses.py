@@ -5,6 +5,7 @@ says nothing, and a voxel of value 0 in a volume where only some labels are anno
 it is background or one of the labels nobody drew.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,13 @@ class SampleLoss:
     ce_weight: float = 0.2
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        return dice_ce(*rows(logits, target), self.annotated, self.dice_weight, self.ce_weight)
+        return self.together([logits], [target])
+
+    def together(self, logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        """The loss of several boxes as if they were one: one Dice per label over all their voxels."""
+        parts = [rows(*part) for part in zip(logits, targets, strict=True)]
+        flat, labels = parts[0] if len(parts) == 1 else (torch.cat(part) for part in zip(*parts))
+        return dice_ce(flat, labels, self.annotated, self.dice_weight, self.ce_weight)
 
 
 def rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

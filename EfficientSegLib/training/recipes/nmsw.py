@@ -1,7 +1,11 @@
 """Both networks of NMSW, its scores and its class weights, trained together.
 
-Source: NMSW (arXiv 2501.10814), sections 3 and 4. The high-resolution loss is taken inside the patches that were read:
-outside them the answer is the coarse one, which is detached there and so has no gradient.
+Source: NMSW (arXiv 2501.10814), sections 3 and 4. The high-resolution answer is mixed from all patches that were read,
+as in inference, and its loss is taken where they lie: elsewhere the answer is the coarse one, which is detached there
+and so has no gradient, and which would only make the term smaller, the more so the larger the volume is.
+
+The patches go through the local network one by one: the norms that are fast on a CPU take batches of one (see
+`networks/inference.py`).
 """
 
 from dataclasses import dataclass
@@ -13,10 +17,11 @@ from torch import Tensor, nn
 from EfficientSegLib.errors import OptionError, TrainingError
 from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks.nmsw import Proposal
-from EfficientSegLib.networks.topk import mask_background, sample_without_replacement
+from EfficientSegLib.networks.topk import chosen_patches, mask_background, sample_without_replacement
+from EfficientSegLib.patches import cut, gaussian_window
 from EfficientSegLib.resampling import enlarge, shrink_labels
 from EfficientSegLib.training.boxes import has_contrast, random_box_with_contrast
-from EfficientSegLib.training.losses import SampleLoss, selection_entropy
+from EfficientSegLib.training.losses import IGNORE, SampleLoss, selection_entropy
 from EfficientSegLib.training.samples import Sample
 
 
@@ -28,6 +33,7 @@ class Options:
     random_patches: int = 1  # unscaled: the only inputs that look like those of inference
     foreground: float = 0.5  # share of the random patches that are centred on a label
     draw: Literal["scores", "uniform"] = "scores"  # uniform: the random-foreground baseline, without learned scores
+    gradient: Literal["exact", "chosen"] = "exact"  # of the scores: by all candidates, or only by those that were read
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
     temperature: tuple[float, float] = (2.0, 0.33)  # of the draw, at the start and at the end
     entropy: float = 1e-4  # weight of the entropy that keeps the choice exploring
@@ -56,33 +62,34 @@ def losses(
         progress: 0 at the start of the training, 1 at its end.
         generator: source of every draw.
 
+    Returns:
+        low: of the coarse logits. patch: mean over the patches. high: of the mixed logits, over all voxels that were
+        read. entropy: minus the weighted entropy of the draw; not where the draw is uniform.
+
     Raises:
-        TrainingError: the sample has fewer candidate patches than are to be sampled.
+        TrainingError: the sample has fewer candidate patches than are to be sampled, or nothing in it to see.
+
+    Source: NMSW, equation 7; the entropy is subtracted, as its text and its code have it.
     """
-    image, target = sample.image[None], sample.target
+    image, target = sample.image, sample.target
     shape = tuple(target.shape)
-    proposal = model.propose(_fast(model.shrink(image)), shape)
+    proposal = model.propose(_fast(model.shrink(image[None])), shape)
     cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight)
     terms = {"low": cost(proposal.logits, shrink_labels(target, model.downsampling))}
-    grid = patch_grid(shape, model.patch_size, model.overlap)
-    _check_sampled(options, len(grid), sample, model.patch_size)
     scores = draw_scores(proposal, options.draw)
-    start, end = options.temperature
-    drawn = sample_without_replacement(scores, options.sampled_patches, start * (end / start) ** progress, generator)
-    chosen = [(grid[index], scale) for index, scale in zip(drawn.indices.tolist(), drawn.scale)]
-    chosen = [(box, scale) for box, scale in chosen if has_contrast(image[(..., *box.slices())])]
+    boxes, patches = _sampled(model, sample, scores, options, progress, generator)
     for _ in range(options.random_patches):
-        chosen.append((random_box_with_contrast(sample, model.patch_size, options.foreground, generator), None))
+        box = random_box_with_contrast(sample, model.patch_size, options.foreground, generator)
+        boxes.append(box)
+        patches.append(cut(image, box))
+    read = [model.local(_fast(patch[None])) for patch in patches]
+    truths = [target[box.slices()] for box in boxes]
+    terms["patch"] = torch.stack([cost(logits, truth) for logits, truth in zip(read, truths)]).mean()
     trust = model.class_weights if options.class_weights == "learned" else torch.ones_like(model.class_weights)
-    patch_terms, high_terms = [], []
-    for box, scale in chosen:
-        patch = image[(..., *box.slices())]
-        logits = model.local(_fast(patch if scale is None or options.draw == "uniform" else patch * scale))
-        truth = target[box.slices()]
-        patch_terms.append(cost(logits, truth))
-        high_terms.append(cost(_merged(proposal.logits, logits, trust, box, shape), truth))
-    terms["patch"] = torch.stack(patch_terms).mean()
-    terms["high"] = torch.stack(high_terms).mean()
+    mixed = blended([logits[0] for logits in read], boxes)
+    coarse = proposal.logits.detach()[0].float()
+    answers = [merged(enlarge(coarse, shape, box), patch, trust) for box, patch in zip(boxes, mixed)]
+    terms["high"] = cost.together([answer[None] for answer in answers], once(truths, boxes))
     if options.draw == "scores":
         terms["entropy"] = -options.entropy * selection_entropy(scores)
     return terms
@@ -92,6 +99,24 @@ def draw_scores(proposal: Proposal, draw: Literal["scores", "uniform"]) -> Tenso
     """Log-weights (N,) of the candidates for the draw: learned, or all alike; background is masked in both."""
     scores = proposal.scores.float()
     return mask_background(scores if draw == "scores" else torch.zeros_like(scores.detach()), proposal.foreground)
+
+
+def _sampled(
+    model: nn.Module, sample: Sample, scores: Tensor, options: Options, progress: float, generator: torch.Generator
+) -> tuple[list[PatchBox], list[Tensor]]:
+    """Boxes and patches (C, *patch) drawn from the candidates, those without anything to see left out."""
+    shape, image = tuple(sample.target.shape), sample.image
+    grid = patch_grid(shape, model.patch_size, model.overlap)
+    _check_sampled(options, len(grid), sample, model.patch_size)
+    start, end = options.temperature
+    drawn = sample_without_replacement(scores, options.sampled_patches, start * (end / start) ** progress, generator)
+    indices = drawn.indices.tolist()
+    rows = [row for row, index in enumerate(indices) if has_contrast(cut(image, grid[index]))]
+    boxes = [grid[indices[row]] for row in rows]
+    if options.draw == "uniform" or not rows:
+        return boxes, [cut(image, box) for box in boxes]
+    with torch.autocast(image.device.type, enabled=False):
+        return boxes, list(chosen_patches(image, grid, drawn.kept(rows), options.gradient))
 
 
 def _check_sampled(options: Options, candidates: int, sample: Sample, patch: Index) -> None:
@@ -104,11 +129,56 @@ def _check_sampled(options: Options, candidates: int, sample: Sample, patch: Ind
         )
 
 
-def _merged(low: Tensor, patch: Tensor, trust: Tensor, box: PatchBox, shape: Index) -> Tensor:
-    """The answer inside one patch. Source: NMSW, equation 6, where one patch lies alone."""
-    coarse = enlarge(low.detach()[0].float(), shape, box)[None]
+def blended(patches: list[Tensor], boxes: list[PatchBox]) -> list[Tensor]:
+    """Logits (L, *patch) of patches, each mixed inside its own box with those that overlap it; float32.
+
+    Where boxes overlap, all of them get the same: the mean weighted by Gaussian windows. Only the boxes are ever in
+    memory, not what lies between them.
+
+    Source: NMSW, equation 6, normalised as in its code; the same as `patches.Blend` makes in inference.
+    """
+    window = gaussian_window(boxes[0].shape).to(patches[0].device)
+    mixed = []
+    for number, (patch, box) in enumerate(zip(patches, boxes)):
+        patch = patch.float()
+        shared = [(other, box.intersection(boxes[other])) for other in range(len(boxes)) if other != number]
+        shared = [(other, common) for other, common in shared if common is not None]
+        if shared:
+            patch, weight = patch * window, window.clone()
+            for other, common in shared:
+                own, theirs = _inside(common, box), _inside(common, boxes[other])
+                patch[(slice(None), *own)] += patches[other][(slice(None), *theirs)].float() * window[theirs]
+                weight[own] += window[theirs]
+            patch = patch / weight
+        mixed.append(patch)
+    return mixed
+
+
+def once(targets: list[Tensor], boxes: list[PatchBox]) -> list[Tensor]:
+    """The targets (*patch) of the boxes, with IGNORE in every voxel that an earlier box has already."""
+    cleared = []
+    for number, (target, box) in enumerate(zip(targets, boxes)):
+        earlier = [common for other in boxes[:number] if (common := box.intersection(other)) is not None]
+        if earlier:
+            target = target.clone()
+            for common in earlier:
+                target[_inside(common, box)] = IGNORE
+        cleared.append(target)
+    return cleared
+
+
+def merged(coarse: Tensor, patch: Tensor, trust: Tensor) -> Tensor:
+    """Coarse logits (L, I, J, K) and patch logits of the same box, by how far each label trusts the patches, (L,).
+
+    Source: NMSW, equation 6.
+    """
     trust = trust[:, None, None, None]
     return trust * patch + (1 - trust) * coarse
+
+
+def _inside(part: PatchBox, box: PatchBox) -> tuple[slice, slice, slice]:
+    """Where a part of a box lies in it."""
+    return part.shifted(tuple(-start for start in box.start)).slices()
 
 
 def _fast(volume: Tensor) -> Tensor:

@@ -97,8 +97,8 @@ def zoomed(sample: Sample, box: PatchBox, patch: Index) -> tuple[Tensor, Tensor]
     target = sample.target[box.slices()]
     for axis, size in enumerate(patch):
         length = target.shape[axis]
-        nearest = ((torch.arange(size, dtype=torch.float64) + 0.5) * length / size).long().clamp(max=length - 1)
-        target = target.index_select(axis, nearest)
+        nearest = ((torch.arange(size, dtype=torch.float64) + 0.5) * length / size).long()
+        target = target.index_select(axis, nearest.to(target.device))
     return shrink(sample.image[(slice(None), *box.slices())], patch), target
 
 
