@@ -14,6 +14,7 @@ DOTS_PER_INCH = 130
 COLORS = ("#ffd166", "#56b4e9", "#e76f51", "#7fc97f", "#cc79a7", "#c9b79c", "#8da0cb", "#66c2a5")
 WORDS = {"dice": "Dice", "nsd": "NSD", "hd95_mm": "HD95 (mm)", "seconds": "Seconds"}
 MARKS = "osD^vPX*"
+LEGEND_LETTERS = 100  # in a row of the legend, with 8 for the mark of each entry
 
 
 def by_patches(rows: Sequence[Row], path: str | os.PathLike, measure: str = "dice") -> None:
@@ -45,7 +46,7 @@ def by_patches(rows: Sequence[Row], path: str | os.PathLike, measure: str = "dic
     axes.set_xlabel("Patches read at full resolution (K)", color=FAINT)
     axes.set_ylabel(WORDS.get(measure, measure), color=FAINT)
     axes.grid(axis="both", color="#2a333b", linewidth=0.6)
-    _legend(axes, len(names))
+    _legend(axes, names)
     _save(figure, path)
 
 
@@ -65,6 +66,7 @@ def by_label(rows: Sequence[Row], path: str | os.PathLike) -> None:
     labels = sorted(sizes, key=lambda name: -sum(sizes[name]) / len(sizes[name]))
     methods = [(s.method, s.top_k) for s in summarise(scored)]
     row_inches = 0.1 + 0.13 * len(methods)
+    names = [method if top_k is None else f"{method} (K = {top_k})" for method, top_k in methods]
     figure, axes = _figure(8.2, 1.3 + row_inches * len(labels) + 0.2 * len(methods))
     for number, (method, top_k) in enumerate(methods):
         own = [row for row in scored if (row.method, row.top_k) == (method, top_k)]
@@ -79,13 +81,13 @@ def by_label(rows: Sequence[Row], path: str | os.PathLike) -> None:
             xerr=[value.deviation or 0 for _, value in there],
             error_kw={"ecolor": INK, "elinewidth": 0.7},
             color=_shade(methods, number),
-            label=method if top_k is None else f"{method} (K = {top_k})",
+            label=names[number],
         )
     axes.set_yticks(range(len(labels)), labels, color=INK)
     axes.set(xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5))
     axes.set_xlabel("Dice", color=FAINT)
     axes.grid(axis="x", color="#2a333b", linewidth=0.6)
-    _legend(axes, len(methods))
+    _legend(axes, names)
     _save(figure, path)
 
 
@@ -142,8 +144,9 @@ def _figure(width: float, height: float):
     return figure, axes
 
 
-def _legend(axes, entries: int) -> None:
-    columns = min(entries, 3)
+def _legend(axes, names: Sequence[str]) -> None:
+    """Above the axes, in as many columns as the names leave room for."""
+    columns = max(min(len(names), LEGEND_LETTERS // (max(map(len, names)) + 8)), 1)
     place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": columns, "frameon": False}
     axes.legend(labelcolor=INK, fontsize=9, **place)
 

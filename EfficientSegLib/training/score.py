@@ -14,6 +14,7 @@ import numpy as np
 
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.evaluation import metrics
 from EfficientSegLib.segment import load_model, segment
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig, read_config
@@ -47,7 +48,7 @@ def compare(found: np.ndarray, truth: np.ndarray, bundle: Bundle, case: Case, vo
             continue
         ours, theirs = found == label.value, truth == label.value
         if theirs.any():
-            dice[label.name] = round(float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())), 3)
+            dice[label.name] = round(metrics.dice(ours, theirs), 3)
         elif ours.any():
             wrongly_found_ml[label.name] = round(float(ours.sum()) * ml, 1)
     return {"dice": dice, "wrongly_found_ml": wrongly_found_ml}

@@ -2,18 +2,21 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 from EfficientSegLib.__main__ import main
+from EfficientSegLib.commands.evaluate import parse_strategy
 from EfficientSegLib.environment import ROOT
-from EfficientSegLib.volume import read
+from EfficientSegLib.volume import read, write
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,86 @@ def test_a_good_bundle_passes_its_check_and_a_changed_one_does_not(tmp_path, cap
     bundle.weights_path.write_bytes(bundle.weights_path.read_bytes() + b"x")
     assert main(["bundles", "--check", bundle.folder]) == 1
     assert "checksum" in capsys.readouterr().err
+
+
+@pytest.fixture
+def evaluated(folder, tmp_path):
+    """A folder with the CT as `images/one_0000.nii.gz`, and labels drawn where it is bright."""
+    scan = read(folder / "ct ä.nii.gz")
+    (tmp_path / "images").mkdir()
+    shutil.copy(folder / "ct ä.nii.gz", tmp_path / "images" / "one_0000.nii.gz")
+    drawn = (scan.array > -300).astype(np.uint8)
+    write(replace(scan, array=drawn), tmp_path / "labels" / "one.nii.gz")
+    return tmp_path
+
+
+def test_methods_are_evaluated_side_by_side_and_a_second_call_runs_nothing(evaluated, folder, capsys):
+    given = [
+        "evaluate",
+        "--images",
+        str(evaluated / "images"),
+        "--labels",
+        str(evaluated / "labels"),
+        "--device",
+        "cpu",
+    ]
+    given += ["--bundle", f"Tiny#1={folder / 'bundles' / 'tiny'}", "--patches", "0", "2", "--threads", "1"]
+    given += ["--predictions", f"Copy={evaluated / 'labels'}", "--output", str(evaluated / "out"), "--plots"]
+    assert main(given) == 0
+    said = capsys.readouterr().out
+    lines = [[cell.strip() for cell in line.split("|")[1:4]] for line in said.splitlines() if line.startswith("|")]
+    assert [line[:2] for line in lines[2:]] == [["Tiny", "0"], ["Tiny", "2"], ["Copy", "–"]] and lines[-1][2] == "1.000"
+    names = {"results.csv", "summary.md", "summary.csv", "dice_by_patches.png", "dice_by_label.png"}
+    assert {path.name for path in (evaluated / "out").iterdir()} == names
+    before = (evaluated / "out" / "results.csv").read_bytes()
+    assert main(given) == 0
+    assert capsys.readouterr().out == said and (evaluated / "out" / "results.csv").read_bytes() == before
+
+
+def test_a_failed_run_is_told_and_is_exit_code_1_with_the_table_written(evaluated, folder, capsys):
+    given = [
+        "evaluate",
+        "--images",
+        str(evaluated / "images"),
+        "--labels",
+        str(evaluated / "labels"),
+        "--device",
+        "cpu",
+    ]
+    given += ["--bundle", str(folder / "bundles" / "tiny"), "--patches", "0", "999", "--threads", "1"]
+    assert main([*given, "--output", str(evaluated / "out")]) == 1
+    said = capsys.readouterr()
+    assert "Failed: tiny, K = 999, one: " in said.err and "| tiny" in said.out
+    assert (evaluated / "out" / "summary.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (["--labels", "labels"], "nothing to evaluate"),
+        (["--labels", "labels", "--predictions", "labels"], "labels of the predictions are not known"),
+        (["--bundle", "BUNDLE"], "There are no cases"),
+        (["--bundle", "BUNDLE", "--labels", "labels"], "There are no cases"),
+        (["--bundle", "BUNDLE", "--labels", "labels", "--images", "labels", "--fold", "1"], "A fold is named in part"),
+        (["--bundle", "BUNDLE", "--cases", "labels"], "labels is no data set"),
+        (["--bundle", "BUNDLE", "--strategy", "nmsw:top_k"], "'top_k'"),
+        (["--bundle", "BUNDLE", "--strategy", "guessing"], "'guessing'"),
+        (["--bundle", "BUNDLE", "--cases", "x.json", "--images", "labels"], "Cases are given twice"),
+    ],
+)
+def test_an_evaluation_that_cannot_begin_is_told_in_three_lines(evaluated, folder, monkeypatch, capsys, given, words):
+    monkeypatch.chdir(evaluated)
+    given = [part.replace("BUNDLE", str(folder / "bundles" / "tiny")) for part in given]
+    assert main(["evaluate", *given, "--output", "out"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 3 and words in told[0] and not (evaluated / "out").exists()
+
+
+def test_a_strategy_is_written_with_its_options():
+    assert parse_strategy("nmsw") == ("nmsw", {})
+    assert parse_strategy("nmsw:top_k=all,class_weights=one") == ("nmsw", {"top_k": None, "class_weights": "one"})
+    given = "sliding_window:patch_size=[64,64,32],overlap=0.25"
+    assert parse_strategy(given) == ("sliding_window", {"patch_size": [64, 64, 32], "overlap": 0.25})
 
 
 def test_a_training_without_its_configuration_fails_in_words(tmp_path, capsys):
