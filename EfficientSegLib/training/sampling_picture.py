@@ -16,7 +16,7 @@ COLUMNS = 6  # times shown at most, the first and the last among them
 COLUMN_INCHES, MARGIN, GAP, TITLE, LINE, CURVES = 2.3, 0.3, 0.12, 0.75, 0.3, 2.2
 HIGHEST_VIEW = 3.2  # inches
 DOTS_PER_INCH = 100
-OUTLINE, HIT = "#7ee0ff", "#7ee0ff"
+OUTLINE = HIT = "#7ee0ff"
 
 
 def draw(history: "History", path: Path) -> None:
@@ -75,6 +75,7 @@ def _row(figure, history: "History", plane: Plane, times: list[int], place: tupl
     extent = (0, image.shape[1] * across, 0, image.shape[0] * along)
     columns, rows = ((np.arange(n) + 0.5) * step for n, step in zip(reversed(image.shape), (across, along)))
     low, most = np.percentile(image, (1, 99.5))
+    most += 0.4 * (most - low)  # darker than usual: the priority lies over it
     for column, time in enumerate(times):
         x = MARGIN + column * (COLUMN_INCHES + GAP)
         axes = figure.add_axes((x / width, (top - high) / height, COLUMN_INCHES / width, high / height))
@@ -102,7 +103,7 @@ def _heat(priority: np.ndarray) -> np.ndarray:
 
     share = priority / max(priority.max(), 1e-12)
     colors = colormaps["inferno"](0.25 + 0.75 * share)
-    colors[..., 3] = 0.75 * share
+    colors[..., 3] = 0.6 * share
     return colors
 
 
@@ -112,7 +113,7 @@ def _frames(axes, history: "History", time: int, plane: Plane) -> None:
     for start in history.starts[history.chosen[time]]:
         x, y = (start[axis] * history.spacing_mm[axis] for axis in (plane.columns, plane.rows))
         wide, high = (history.patch[axis] * history.spacing_mm[axis] for axis in (plane.columns, plane.rows))
-        axes.add_patch(Rectangle((x, y), wide, high, fill=False, edgecolor=ACCENT, linewidth=1.1, alpha=0.9))
+        axes.add_patch(Rectangle((x, y), wide, high, fill=False, edgecolor=INK, linewidth=1.3))
 
 
 def _curves(figure, history: "History", times: list[int], width: float, height: float) -> None:
