@@ -1,4 +1,4 @@
 """Evidence on real and drawn data: NMSW beside what it claims to replace, from equal training minutes.
 
-`splits` -> `configs` -> `train_all` -> `evaluate` -> `report`; `../results/README.md` has the commands and the findings.
+`splits` -> `configs` -> `train_all` -> `evaluate` -> `report`; `../results/README.md` has commands and findings.
 """

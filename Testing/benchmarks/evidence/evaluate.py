@@ -25,8 +25,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from evidence.places import files  # noqa: E402
-
 from EfficientSegLib import bundle as bundles  # noqa: E402
 from EfficientSegLib import networks, strategies  # noqa: E402
 from EfficientSegLib.bundle import Bundle  # noqa: E402
@@ -39,6 +37,7 @@ from EfficientSegLib.restore import restore_labels  # noqa: E402
 from EfficientSegLib.segment import load_model  # noqa: E402
 from EfficientSegLib.strategies import PatchLogits, Prediction, Watcher  # noqa: E402
 from EfficientSegLib.volume import Volume, read  # noqa: E402
+from evidence.places import files  # noqa: E402
 
 COUNTS = (0, 1, 3, 5, 10, 20, 30, 60)  # patches read; and all of them
 
@@ -76,9 +75,9 @@ WAYS = {
     "nmsw-one": (Way("NMSW trained with one", "nmsw", TOP_K, "one"),),
 }
 FIELDS = (
-    "training way case seed k read candidates label dice nsd hd95_mm prediction_ml reference_ml cpu_seconds gmacs "
-    "paper_gmacs"
-).split()
+    *("training", "way", "case", "seed", "k", "read", "candidates", "label", "dice", "nsd", "hd95_mm"),
+    *("prediction_ml", "reference_ml", "cpu_seconds", "gmacs", "paper_gmacs"),
+)
 
 
 @dataclass(frozen=True)
@@ -159,8 +158,9 @@ def rows_of_case(
         for state in found:
             if state.read not in scores:
                 values = [label.value for label in bundle.labels]
-                scores[state.read] = score(state.labels, reference, volume.spacing_mm, values), cost(
-                    bundle, way, prepared.array.shape[1:], max(state.read, 0)
+                scores[state.read] = (
+                    score(state.labels, reference, volume.spacing_mm, values),
+                    cost(bundle, way, prepared.array.shape[1:], max(state.read, 0)),
                 )
             by_label, macs = scores[state.read]
             common = {
@@ -233,6 +233,11 @@ def main() -> None:
     if given.output.exists():
         done = {row["case"] for row in csv.DictReader(given.output.open(encoding="utf-8"))}
     given.output.parent.mkdir(parents=True, exist_ok=True)
+    weights = given.output.with_suffix(".weights.csv")
+    if hasattr(model, "class_weights") and not weights.exists():
+        learned = model.class_weights.tolist()[1:]
+        named = zip(bundle.labels, learned, strict=True)
+        _append(weights, [{"training": training, "label": label.name, "weight": round(c, 5)} for label, c in named])
     for name in json.loads(given.splits.read_text(encoding="utf-8"))[given.group][given.part]:
         if name in done:
             continue
@@ -243,8 +248,10 @@ def main() -> None:
             patches += chosen
         _append(given.output.with_suffix(".patches.csv"), patches)
         _append(given.output, [{key: row[key] for key in FIELDS} for row in rows])
-        summary = {way: np.mean([float(r["dice"] or 0) for r in rows if r["way"] == way and r["k"] == "all"])
-                   for way in dict.fromkeys(r["way"] for r in rows)}
+        summary = {
+            way: np.mean([float(r["dice"] or 0) for r in rows if r["way"] == way and r["k"] == "all"])
+            for way in dict.fromkeys(r["way"] for r in rows)
+        }
         print(name, {way: round(float(value), 3) for way, value in summary.items()}, flush=True)
 
 

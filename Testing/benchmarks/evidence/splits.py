@@ -1,6 +1,6 @@
 """Which cases are trained on, and which are only tested: drawn once from a seed, written to a committed file.
 
-    python Testing/benchmarks/evidence/splits.py --data DATA --output Testing/benchmarks/results/splits.json
+python Testing/benchmarks/evidence/splits.py --data DATA --output Testing/benchmarks/results/splits.json
 """
 
 import argparse

@@ -1,0 +1,90 @@
+"""Pictures that the library's own (`evaluation.curves`) do not cover: gain by label, class weights by size, seeds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+from EfficientSegLib.evaluation.drawing import ACCENT, BACKGROUND, FAINT, INK, PANEL
+from EfficientSegLib.evaluation.results import Row
+from EfficientSegLib.files import replacing
+from evidence.rows import pick
+
+LESS, MORE = "#e76f51", "#56b4e9"
+
+
+def gain_by_label(rows: Sequence[Row], k: int, path: Path, methods: Mapping[str, str]) -> None:
+    """Dice at K minus Dice without patches, label by label, the largest label first; bars are means over cases and
+    seeds, lines one standard deviation over seeds.
+
+    Args:
+        methods: name -> colour.
+    """
+    sizes: dict[str, list[float]] = {}
+    for row in rows:
+        if row.reference_ml:
+            sizes.setdefault(row.label, []).append(row.reference_ml)
+    labels = sorted(sizes, key=lambda label: -fmean(sizes[label]))
+    figure, axes = _figure(8.2, 1.4 + 0.2 * len(labels) * len(methods) + 0.12 * len(labels))
+    for number, (method, color) in enumerate(methods.items()):
+        found = [_gains(rows, method, k, label) for label in labels]
+        thickness = 0.8 / len(methods)
+        places = [place + thickness * (number - (len(methods) - 1) / 2) for place in range(len(labels))]
+        away = [stdev(gains) if len(gains) > 1 else 0 for gains in found]
+        style = {"color": color, "error_kw": {"ecolor": INK, "elinewidth": 0.8}, "label": method}
+        axes.barh(places, [fmean(gains) for gains in found], thickness * 0.9, xerr=away, **style)
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    axes.set_yticks(range(len(labels)), [f"{label} ({fmean(sizes[label]):,.3g} ml)" for label in labels], color=INK)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel(f"Dice with {k} patches, minus Dice of the coarse pass alone", color=FAINT)
+    axes.grid(axis="x", color="#2a333b", linewidth=0.6)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, labelcolor=INK, fontsize=9)
+    _save(figure, path)
+
+
+def _gains(rows: Sequence[Row], method: str, k: int, label: str) -> list[float]:
+    """One number per seed."""
+    before, after = (
+        {(row.seed, row.case): row.dice for row in pick(rows, method, count) if row.label == label} for count in (0, k)
+    )
+    by_seed: dict[str, list[float]] = {}
+    for key in before.keys() & after.keys():
+        if before[key] is not None and after[key] is not None:
+            by_seed.setdefault(key[0], []).append(after[key] - before[key])
+    return [fmean(gains) for _, gains in sorted(by_seed.items())] or [0.0]
+
+
+def weights_by_size(weights: Mapping[str, float], sizes_ml: Mapping[str, float], path: Path) -> None:
+    """Learned class weight of each label against its mean volume; a weight of 0.5 is where it began (paper: Fig 5)."""
+    figure, axes = _figure(8.2, 5.0)
+    labels = sorted(weights, key=sizes_ml.__getitem__)
+    axes.scatter([sizes_ml[name] for name in labels], [weights[name] for name in labels], color=ACCENT, s=28, zorder=3)
+    for number, name in enumerate(labels):
+        up = 1 if number % 2 else -1
+        axes.annotate(
+            name, (sizes_ml[name], weights[name]), (0, 9 * up), textcoords="offset points", ha="center",
+            va="bottom" if up > 0 else "top", color=INK, fontsize=7.5,
+        )  # fmt: skip
+    axes.axhline(0.5, color=FAINT, linewidth=0.8, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_xlabel("Mean volume of the label (ml)", color=FAINT)
+    axes.set_ylabel("Class weight: share of the patch's logit", color=FAINT)
+    axes.grid(color="#2a333b", linewidth=0.6)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=130, facecolor=BACKGROUND, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(facecolor=PANEL)
+    axes.tick_params(colors=FAINT, labelcolor=INK, length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _save(figure, path: Path) -> None:
+    with replacing(path, ".png") as part:
+        figure.savefig(part, format="png", facecolor=BACKGROUND)

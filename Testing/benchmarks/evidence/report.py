@@ -1,0 +1,98 @@
+"""Tables and plots from the rows of all evaluations.
+
+    python Testing/benchmarks/evidence/report.py --rows ROWS --output Testing/benchmarks/results
+
+Per data set: `NAME-table.md` and `.csv` (the paper's Table 2), `NAME-claims.md` (paired differences),
+`NAME-dice-by-k.png`, `NAME-gain-by-label.png`, and `NAME-class-weights.png` where there are many labels.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
+
+from EfficientSegLib.evaluation import curves, tables  # noqa: E402
+from EfficientSegLib.evaluation.results import Row  # noqa: E402
+from evidence import plots  # noqa: E402
+from evidence.claims import claims  # noqa: E402
+from evidence.claims import markdown as claims_markdown  # noqa: E402
+from evidence.configs import HIPPOCAMPUS, STS_MR, TORSO, DataSet  # noqa: E402
+from evidence.rows import read_rows  # noqa: E402
+
+DATA: dict[str, DataSet] = {"mr": STS_MR, "hippo": HIPPOCAMPUS, "field": HIPPOCAMPUS, "torso": TORSO}
+IN_TABLE = (None, 0, 5, 30, "all")  # patches
+IN_CURVES = {
+    "SW",
+    "random",
+    "zoom-out",
+    "NMSW",
+    "NMSW, weights one",
+    "random, NMSW's weights",
+    "SW, NMSW's local network",
+}
+IN_GAINS = {"NMSW": plots.MORE, "random, NMSW's weights": plots.LESS}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", required=True, type=Path)
+    parser.add_argument("--output", required=True, type=Path)
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
+    for name, data in DATA.items():
+        rows = read_rows(given.rows, name, data.labels)
+        if rows:
+            report(name, rows, given.rows, given.output)
+
+
+def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
+    """All files of one data set."""
+    shown = [row for row in rows if row.top_k in IN_TABLE]
+    (output / f"{name}-table.md").write_text(tables.markdown(shown).replace("# Evaluation", f"# {name}", 1), "utf-8")
+    _csv(tables.summarise(rows), output / f"{name}-table.csv")
+    compared = claims(rows)
+    if compared:
+        (output / f"{name}-claims.md").write_text(claims_markdown(compared), encoding="utf-8")
+        curves.by_patches([row for row in rows if row.method in IN_CURVES], output / f"{name}-dice-by-k.png")
+        there = {method: color for method, color in IN_GAINS.items() if any(row.method == method for row in rows)}
+        plots.gain_by_label(rows, 5, output / f"{name}-gain-by-label.png", there)
+    weights = _weights(source, name)
+    if len(weights) > 4:
+        sizes: dict[str, list[float]] = {}
+        for row in rows:
+            if row.reference_ml:
+                sizes.setdefault(row.label, []).append(row.reference_ml)
+        means = {label: fmean(found) for label, found in sizes.items()}
+        kept = {label: weight for label, weight in weights.items() if label in means}
+        plots.weights_by_size(kept, means, output / f"{name}-class-weights.png")
+
+
+def _weights(source: Path, name: str) -> dict[str, float]:
+    """Mean over the seeds of NMSW's learned class weights."""
+    found: dict[str, list[float]] = {}
+    for path in sorted(source.glob(f"{name}-nmsw-[0-9].weights.csv")):
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["label"], []).append(float(row["weight"]))
+    return {label: fmean(values) for label, values in found.items()}
+
+
+def _csv(summaries: Sequence[tables.Summary], path: Path) -> None:
+    plain = ("method", "top_k", "cases", "seeds", "one_sided")
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*plain, *(f"{m}{part}" for m in tables.MEASURES for part in ("", "_deviation"))])
+        for summary in summaries:
+            values = [getattr(summary, measure) for measure in tables.MEASURES]
+            numbers = [n for value in values for n in ((value.mean, value.deviation) if value else (None, None))]
+            cells = [*(getattr(summary, p) for p in plain), *(n if n is None else round(n, 5) for n in numbers)]
+            writer.writerow(["" if cell is None else cell for cell in cells])
+
+
+if __name__ == "__main__":
+    main()
