@@ -109,6 +109,31 @@ def test_the_settings_change_no_answer_of_a_shipped_bundle_with_its_trained_weig
             assert float(found.std()) > 0.1
 
 
+@pytest.mark.parametrize("name", ["unet", "mednext", "swin_unetr"])
+def test_the_settings_change_no_answer_of_a_network_that_has_learnt_something(name):
+    """Training makes weights and activations of very different sizes, which random weights do not show."""
+    torch.manual_seed(0)
+    model = for_training(networks.build(name, SMALL[name][0], 1, 3).train())
+    x = image(name)
+    target = torch.bucketize(functional.avg_pool3d(x[0], 5, 1, 2)[0], torch.tensor([-0.1, 0.1]))[None]
+    optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
+    losses = []
+    for _ in range(12):
+        loss = functional.cross_entropy(model(x), target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    plain = networks.build(name, SMALL[name][0], 1, 3).eval()
+    plain.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        expected, found = plain(x), for_inference(copy.deepcopy(plain))(x)
+    # Instance normalisation over few voxels magnifies rounding.
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-4 * float(expected.abs().max()))
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.999
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_what_is_slow_on_cpus_is_gone(name):
     model = for_inference(build(name))
