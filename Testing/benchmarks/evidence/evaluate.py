@@ -37,6 +37,7 @@ from EfficientSegLib.restore import restore_labels  # noqa: E402
 from EfficientSegLib.segment import load_model  # noqa: E402
 from EfficientSegLib.strategies import PatchLogits, Prediction, Watcher  # noqa: E402
 from EfficientSegLib.volume import Volume, read  # noqa: E402
+from evidence.cover import best_first, covered  # noqa: E402
 from evidence.places import files  # noqa: E402
 
 COUNTS = (0, 1, 3, 5, 10, 20, 30, 60)  # patches read; and all of them
@@ -147,8 +148,8 @@ def cost(bundle: Bundle, way: Way, shape: tuple[int, ...], read: int) -> Cost:
 
 def rows_of_case(
     name: str, image: Path, label: Path, bundle: Bundle, model: torch.nn.Module, training: str, seed: int, counts
-) -> Iterator[tuple[str, list[dict]]]:
-    """Per way: its name, rows of scores and rows of patches of one case."""
+) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
+    """Per way: rows of scores, of patches and of covered errors of one case."""
     volume = read(image)
     reference = read(label).array[0]
     method = training.split("-", 1)[1].rsplit("-", 1)[0]
@@ -176,7 +177,11 @@ def rows_of_case(
                 "paper_gmacs": round(macs.paper_macs / 1e9, 3),
             }
             rows += [{**common, "label": value, **_numbers(measured)} for value, measured in by_label.items()]
-        yield rows, [*_patch_rows(training, way, name, boxes, prepared, reference)]
+        yield (
+            rows,
+            [*_patch_rows(training, way, name, boxes, prepared, reference)],
+            [*_cover_rows(training, way, name, found, boxes, prepared, reference, counts)],
+        )
 
 
 def _numbers(measured: LabelScore) -> dict[str, float | str]:
@@ -200,6 +205,19 @@ def _patch_rows(training: str, way: Way, case: str, boxes: Sequence, prepared: P
             "labelled_share": round(float((inside > 0).mean()), 5),
             "labels": " ".join(map(str, np.unique(inside[inside > 0]).tolist())),
         }
+
+
+def _cover_rows(training: str, way: Way, case: str, found, boxes: Sequence, prepared: Prepared, reference, counts):
+    """How much of the coarse pass's errors the patches cover, and how much as many could cover at best."""
+    if way.by_count and way.class_weights == "learned":
+        errors = found[0].labels != reference
+        places = [to_source(patch.box, prepared) for patch in boxes]
+        orders = {way.name: places}
+        if way.strategy == "nmsw":
+            orders["best possible"] = best_first(errors, places, max(counts))
+        for order, chosen in orders.items():
+            for k, share in covered(errors, chosen, counts):
+                yield {"training": training, "way": order, "case": case, "k": k, "covered": round(share, 5)}
 
 
 def _append(path: Path, rows: list[dict]) -> None:
@@ -241,12 +259,14 @@ def main() -> None:
     for name in json.loads(given.splits.read_text(encoding="utf-8"))[given.group][given.part]:
         if name in done:
             continue
-        rows, patches = [], []
+        rows, patches, cover = [], [], []
         image, label = (given.data / path for path in files(given.folder or given.group, name))
-        for scored, chosen in rows_of_case(name, image, label, bundle, model, training, seed, given.counts):
+        for scored, chosen, shares in rows_of_case(name, image, label, bundle, model, training, seed, given.counts):
             rows += scored
             patches += chosen
+            cover += shares
         _append(given.output.with_suffix(".patches.csv"), patches)
+        _append(given.output.with_suffix(".cover.csv"), cover)
         _append(given.output, [{key: row[key] for key in FIELDS} for row in rows])
         summary = {
             way: np.mean([float(r["dice"] or 0) for r in rows if r["way"] == way and r["k"] == "all"])

@@ -53,6 +53,30 @@ def _gains(rows: Sequence[Row], method: str, k: int, label: str) -> list[float]:
     return [fmean(gains) for _, gains in sorted(by_seed.items())] or [0.0]
 
 
+def errors_covered(shares: Mapping[str, Mapping[int, Sequence[float]]], path: Path) -> None:
+    """Share of the voxels that the coarse pass got wrong and that lie in the first K patches, a line for each order.
+
+    Args:
+        shares: order -> K -> one number per seed; the band is one standard deviation.
+    """
+    figure, axes = _figure(8.2, 5.0)
+    colors = {"NMSW": ACCENT, "best possible": FAINT}
+    for order, by_count in shares.items():
+        counts = sorted(by_count)
+        means = [fmean(by_count[k]) for k in counts]
+        away = [stdev(by_count[k]) if len(by_count[k]) > 1 else 0 for k in counts]
+        color = colors.get(order, LESS)
+        axes.plot(counts, means, marker="o", markersize=4, linewidth=1.8, color=color, label=order)
+        low, high = ([mean + sign * d for mean, d in zip(means, away)] for sign in (-1, 1))
+        axes.fill_between(counts, low, high, color=color, alpha=0.18, linewidth=0)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("Patches read at full resolution (K)", color=FAINT)
+    axes.set_ylabel("Share of the coarse pass's wrong voxels inside them", color=FAINT)
+    axes.grid(color="#2a333b", linewidth=0.6)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, labelcolor=INK, fontsize=9)
+    _save(figure, path)
+
+
 def weights_by_size(weights: Mapping[str, float], sizes_ml: Mapping[str, float], path: Path) -> None:
     """Learned class weight of each label against its mean volume; a weight of 0.5 is where it began (paper: Fig 5)."""
     figure, axes = _figure(8.2, 5.0)

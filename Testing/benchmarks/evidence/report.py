@@ -61,6 +61,7 @@ def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
         curves.by_patches([row for row in rows if row.method in IN_CURVES], output / f"{name}-dice-by-k.png")
         there = {method: color for method, color in IN_GAINS.items() if any(row.method == method for row in rows)}
         plots.gain_by_label(rows, 5, output / f"{name}-gain-by-label.png", there)
+        plots.errors_covered(_cover(source, name), output / f"{name}-errors-covered.png")
     weights = _weights(source, name)
     if len(weights) > 4:
         sizes: dict[str, list[float]] = {}
@@ -70,6 +71,19 @@ def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
         means = {label: fmean(found) for label, found in sizes.items()}
         kept = {label: weight for label, weight in weights.items() if label in means}
         plots.weights_by_size(kept, means, output / f"{name}-class-weights.png")
+
+
+def _cover(source: Path, name: str) -> dict[str, dict[int, list[float]]]:
+    """Way -> K -> mean over the cases, one number per seed."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for path in sorted(source.glob(f"{name}-nmsw-[0-9].cover.csv")):
+        own: dict[tuple[str, int], list[float]] = {}
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                own.setdefault((row["way"], int(row["k"])), []).append(float(row["covered"]))
+        for (way, k), values in own.items():
+            found.setdefault(way, {}).setdefault(k, []).append(fmean(values))
+    return found
 
 
 def _weights(source: Path, name: str) -> dict[str, float]:
