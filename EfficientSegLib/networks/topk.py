@@ -14,7 +14,7 @@ from torch import Tensor
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox
 
-AT_ONCE = 2**21  # voxels of candidate patches that the exact gradient has in memory at one time (8 MB), or one patch
+AT_ONCE = 2**18  # voxels of candidates copied at one time by the exact gradient: they stay in the cache; or one patch
 TINY = 1.18e-38  # smallest normal float32; its logarithm, -87.3, hides an entry and keeps gradients finite
 
 

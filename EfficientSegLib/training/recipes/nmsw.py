@@ -33,7 +33,7 @@ class Options:
     random_patches: int = 1  # unscaled: the only inputs that look like those of inference
     foreground: float = 0.5  # share of the random patches that are centred on a label
     draw: Literal["scores", "uniform"] = "scores"  # uniform: the random-foreground baseline, without learned scores
-    gradient: Literal["exact", "chosen"] = "exact"  # of the scores: by all candidates, or only by those that were read
+    gradient: Literal["exact", "chosen"] = "exact"  # of the scores: by all candidates (3 % of a step), or those read
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
     temperature: tuple[float, float] = (2.0, 0.33)  # of the draw, at the start and at the end
     entropy: float = 1e-4  # weight of the entropy that keeps the choice exploring

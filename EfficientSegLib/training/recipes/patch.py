@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import Index
 from EfficientSegLib.training.boxes import random_box_with_contrast
-from EfficientSegLib.training.losses import dice_ce, rows
+from EfficientSegLib.training.losses import SampleLoss
 from EfficientSegLib.training.samples import Sample
 
 
@@ -38,11 +39,32 @@ def losses(
         sample: image (1, I, J, K), at least one patch long.
         progress: 0 at the start of the training, 1 at its end; not used here.
         generator: source of every draw.
+
+    Raises:
+        OptionError: the patch does not fit the model or the sample.
+        TrainingError: there is nothing to see in the sample.
     """
+    _check_patch(model, sample, options.patch_size)
+    cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight)
     terms = []
     for _ in range(options.patches):
         box = random_box_with_contrast(sample, options.patch_size, options.foreground, generator)
         patch = sample.image[None][(..., *box.slices())].contiguous(memory_format=torch.channels_last_3d)
-        flat, labels = rows(model(patch), sample.target[box.slices()])
-        terms.append(dice_ce(flat, labels, sample.annotated, options.dice_weight, options.ce_weight))
+        terms.append(cost(model(patch), sample.target[box.slices()]))
     return {"patch": torch.stack(terms).mean()}
+
+
+def _check_patch(model: nn.Module, sample: Sample, patch: Index) -> None:
+    shape = tuple(sample.target.shape)
+    if any(size % multiple for size, multiple in zip(patch, model.size_multiple)):
+        raise OptionError(
+            f"patch_size is {patch}.",
+            why=f"The network takes multiples of {tuple(model.size_multiple)}.",
+            mend=f"Use {tuple(-(-size // multiple) * multiple for size, multiple in zip(patch, model.size_multiple))}.",
+        )
+    if any(size > length for size, length in zip(patch, shape)):
+        raise OptionError(
+            f"patch_size is {patch}.",
+            why=f"A sample of {sample.name} has {shape} voxels.",
+            mend="Use a smaller patch, or larger samples.",
+        )

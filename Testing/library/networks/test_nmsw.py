@@ -22,6 +22,13 @@ class FixedGlobal(torch.nn.Module):
         return self.features, self.logits
 
 
+class FirstChannel(torch.nn.Module):
+    """Stands for the score head: shows what it is given."""
+
+    def forward(self, pooled):
+        return pooled[:, :1]
+
+
 def model_with(features, logits, **options):
     model = networks.build("nmsw", {**OPTIONS, **options}, 1, logits.shape[1])
     model.global_network = FixedGlobal(features, logits)
@@ -42,6 +49,41 @@ def test_scores_read_the_mean_of_the_exact_extent_of_each_patch():
         part = features[(..., *(slice(a // 4, b // 4) for a, b in zip(box.start, box.stop)))]
         expected = model.score_head(part.mean((2, 3, 4), keepdim=True)).flatten()[0]
         torch.testing.assert_close(score, expected)
+
+
+def test_the_references_scores_read_single_points_between_the_cells():
+    """A ramp is resized exactly by linear interpolation, so each score tells the point that was read."""
+    shape = (40, 16, 24)
+    cells = (10, 4, 6)
+    ramp = torch.arange(10.0)[:, None, None] + 8 * torch.arange(6.0)
+    model = model_with(ramp.expand(1, 4, *cells), torch.zeros(1, 2, 20, 8, 12), pooling="trilinear")
+    model.score_head = FirstChannel()
+    scores = model.propose(torch.zeros(1, 1, 20, 8, 12), shape).scores
+    points = [((i + 0.5) * 10 / 4 - 0.5, (k + 0.5) * 6 / 2 - 0.5) for i in range(4) for k in range(2)]
+    expected = torch.tensor([one + 8 * other for one, other in points])
+    torch.testing.assert_close(scores, expected)
+
+
+def test_both_forms_of_the_score_agree_where_features_are_the_same_everywhere():
+    features, logits = torch.rand(1, 4, 1, 1, 1).expand(1, 4, 10, 4, 6), torch.zeros(1, 2, 20, 8, 12)
+    torch.manual_seed(0)
+    ours = model_with(features, logits)
+    reference = model_with(features, logits, pooling="trilinear")
+    reference.score_head.load_state_dict(ours.score_head.state_dict())
+    low = torch.zeros(1, 1, 20, 8, 12)
+    scores = ours.propose(low, (40, 16, 24)).scores
+    torch.testing.assert_close(scores, reference.propose(low, (40, 16, 24)).scores)
+    torch.testing.assert_close(scores, scores[:1].expand(8))
+
+
+def test_both_forms_of_the_score_learn():
+    for pooling in ("extent", "trilinear"):
+        features = torch.rand(1, 4, 10, 4, 6, requires_grad=True)
+        model = model_with(features, torch.zeros(1, 2, 20, 8, 12), pooling=pooling)
+        model.propose(torch.zeros(1, 1, 20, 8, 12), (40, 16, 24)).scores.sum().backward()
+        assert features.grad.abs().max() > 0
+        # Points leave most cells unread; the extents of the patches together read every one.
+        assert (features.grad.abs().amax(1) > 0).all() == (pooling == "extent")
 
 
 def test_one_voxel_of_a_structure_makes_a_patch_foreground_wherever_it_lies():

@@ -244,6 +244,33 @@ def test_the_box_of_a_label_is_tight_and_labels_there_are_listed():
     assert present_labels(target).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "name, options, patch",
+    [
+        ("unet", {}, (16, 16, 8)),
+        ("mednext", {"channels": 4, "expansion": [2, 2, 2, 2, 2], "blocks": [1, 1, 1, 1, 1]}, (32, 16, 32)),
+        ("swin_unetr", {"feature_size": 12, "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3}, (64, 32, 32)),
+    ],
+)
+def test_every_kind_of_patch_model_learns_from_patches_of_its_sizes(name, options, patch):
+    torch.manual_seed(0)
+    model = networks.build(name, options if options else UNET, 1, 3).train()
+    sample = drawn_sample()
+    double = Sample(sample.image.repeat(1, 2, 1, 1), sample.target.repeat(2, 1, 1), sample.annotated, "drawn twice")
+    cost(model, "patch", sample=double, patch_size=patch, patches=1)["patch"].backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None)
+    assert sum(parameter.grad is not None for parameter in model.parameters()) > 0.9 * len(list(model.parameters()))
+
+
+@pytest.mark.parametrize(
+    "patch, why",
+    [((16, 18, 16), r"multiples of \(4, 4, 4\).*Use \(16, 20, 16\)"), ((16, 36, 16), "drawn has .*smaller")],
+)
+def test_a_patch_that_does_not_fit_is_refused_in_words(patch, why):
+    with pytest.raises(OptionError, match=why):
+        cost(built("unet"), "patch", patch_size=patch)
+
+
 def test_random_boxes_lie_inside_and_half_of_them_meet_rare_labels():
     target = torch.zeros(40, 40, 40, dtype=torch.uint8)
     target[30:32, 30:32, 30:32] = 1
