@@ -9,7 +9,8 @@ takes a slow path of its own for small inputs, which also loses the layout; oneD
 more than the arithmetic.
 **Attention** by torch's fused kernel, which never writes the table of all pairs down, where MONAI offers it.
 **bfloat16**, where it is asked for: convolutions and linear layers only; norms, softmax and sums stay in float32 or are
-accumulated in it, and what goes in and comes out is float32.
+accumulated in it, and what goes in and comes out is float32. Parts that a model names in `decisive` stay in float32
+as a whole: what decides which patches are read decides the same on every processor.
 
 Whether bfloat16 may be used is not decided here, see `devices.choose_precision`.
 """
@@ -49,14 +50,15 @@ def for_inference(model: nn.Module, precision: str = "fp32") -> nn.Module:
     _in_place(model)
     _fuse_attention(model)
     _channels_last(model.eval())
-    for network in _networks(model):
-        if precision == "bf16":
+    for name, network in parts(model):
+        bfloat16 = precision == "bf16" and name not in getattr(model, "decisive", ())
+        if bfloat16:
             _weights_to_bfloat16(network)
         elif torch.backends.mkldnn.is_available():
             _by_onednn(network)
         for method in ("forward", "features_and_logits"):
             if hasattr(network, method):
-                setattr(network, method, _Entry(getattr(network, method), precision == "bf16"))
+                setattr(network, method, _Entry(getattr(network, method), bfloat16))
     return model
 
 
@@ -70,11 +72,11 @@ def _children(model: nn.Module, kind: type | tuple[type, ...]) -> list[tuple[nn.
     ]
 
 
-def _networks(model: nn.Module) -> list[nn.Module]:
-    """The parts that map a volume to logits; what lies around them (scores, class weights) stays in float32."""
+def parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Name and network of what maps a volume to logits; what lies around (scores, class weights) stays as it is."""
     if isinstance(model, GlobalLocalModel):
-        return [child for child in model.children() if isinstance(child, PatchModel)]
-    return [model]
+        return [(name, child) for name, child in model.named_children() if isinstance(child, PatchModel)]
+    return [("", model)]
 
 
 def _group_norms(model: nn.Module) -> None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import DeviceError
-from EfficientSegLib.networks import GlobalLocalModel, PatchModel
+from EfficientSegLib.networks import GlobalLocalModel
+from EfficientSegLib.networks.inference import parts
 
 KEPT_SHAPES = 3  # compiled forms kept per network: each holds the weights again
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -34,9 +35,9 @@ def for_openvino(model: nn.Module, precision: str = "fp32", in_channels: int = 1
     model.eval()
     if not isinstance(model, GlobalLocalModel):
         return OpenVINONetwork(model, precision, in_channels)
-    for name, child in list(model.named_children()):
-        if isinstance(child, PatchModel):
-            setattr(model, name, OpenVINONetwork(child, precision, in_channels))
+    for name, network in parts(model):
+        own = "fp32" if name in getattr(model, "decisive", ()) else precision
+        setattr(model, name, OpenVINONetwork(network, own, in_channels))
     return model
 
 
