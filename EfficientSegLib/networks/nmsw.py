@@ -76,6 +76,8 @@ class ScoreHead(nn.Sequential):
 class NMSW(nn.Module):
     """Meets the contract `GlobalLocalModel`."""
 
+    decisive = ("global_network",)  # for networks.inference: the choice of patches does not depend on the precision
+
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
