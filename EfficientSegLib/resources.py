@@ -25,6 +25,7 @@ PREPARED_BYTES = 12  # per voxel at the bundle's spacing: resampled, oriented, p
 LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
 FEATURE_BYTES = 4.0  # per voxel and channel of the first level
 SLAB_CELLS, SLAB_MB, SLAB_COPIES = 18, 256.0, 4  # logits on the way back to the input grid
+CHOOSING = ("nmsw", "random_foreground")  # strategies that read top_k patches; of others all logits are counted
 
 
 def available_memory_mb() -> float:
@@ -86,7 +87,11 @@ def free_disk_mb(folder: str | os.PathLike) -> float:
 
 
 def estimate_memory_mb(
-    shape: Index, spacing_mm: tuple[float, float, float], bundle: Bundle, options: Mapping[str, Any] | None = None
+    shape: Index,
+    spacing_mm: tuple[float, float, float],
+    bundle: Bundle,
+    options: Mapping[str, Any] | None = None,
+    strategy: str | None = None,
 ) -> float:
     """What a run on this volume will hold at its peak, from above.
 
@@ -94,14 +99,17 @@ def estimate_memory_mb(
         shape: voxels of the input.
         spacing_mm: of the input.
         options: replace the bundle's strategy options one by one.
+        strategy: None is the bundle's.
     """
-    network, strategy = bundle.network.options, {**bundle.strategy.options, **(options or {})}
+    name = strategy or bundle.strategy.name
+    own = bundle.strategy.options if name == bundle.strategy.name else {}
+    network, chosen = bundle.network.options, {**own, **(options or {})}
     grid = [max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)]
     prepared, logits, features = _product(grid), bundle.num_labels * 4, _widest(network) * FEATURE_BYTES
-    patch = _product(network.get("patch_size") or strategy.get("patch_size") or (128, 128, 128))
+    patch = _product(network.get("patch_size") or chosen.get("patch_size") or (128, 128, 128))
     is_nmsw = bundle.network.name == "nmsw"
     small = prepared / _product(network.get("downsampling", (3, 3, 3))) if is_nmsw else 0
-    read = strategy.get("top_k", 5) if bundle.strategy.name == "nmsw" else None
+    read = chosen.get("top_k", 5) if name in CHOOSING else None
     kept = (prepared if read is None else min(prepared, read * patch)) * logits / MB
     slab = grid[0] * grid[1] * SLAB_CELLS * logits / MB
     weights = bundle.weights_path.stat().st_size / MB if bundle.weights_path.is_file() else 0
@@ -115,7 +123,7 @@ def estimate_memory_mb(
         LIBRARIES_MB
         + weights * WEIGHTS_TIMES
         + voxels / MB
-        + min(kept, strategy.get("memory_mb", 2000.0))
+        + min(kept, chosen.get("memory_mb", 2000.0))
         + min(slab, SLAB_MB) * SLAB_COPIES
     )
 
@@ -126,14 +134,19 @@ def check_memory(
     bundle: Bundle,
     options: Mapping[str, Any] | None = None,
     available_mb: float | None = None,
+    strategy: str | None = None,
 ) -> float:
     """The estimate in MB, if this machine has that much.
+
+    Args:
+        available_mb: None: what is free, and what this process holds already. A warm worker has its libraries and its
+            model in memory, and of a run that it goes on from also the patches, all of which the estimate counts.
 
     Raises:
         DeviceError: it has not.
     """
-    available = available_memory_mb() if available_mb is None else available_mb
-    needed = estimate_memory_mb(shape, spacing_mm, bundle, options)
+    available = available_memory_mb() + current_memory_mb() if available_mb is None else available_mb
+    needed = estimate_memory_mb(shape, spacing_mm, bundle, options, strategy)
     if needed > available:
         raise DeviceError(
             f"A volume of {' × '.join(map(str, shape))} voxels needs about {size_text(needed)} of memory, "

@@ -57,6 +57,23 @@ def test_patch_logits_beyond_their_budget_lie_on_disk_and_not_in_memory(bundle):
     assert many - few == pytest.approx(40)
 
 
+def test_the_strategy_asked_for_counts_not_the_bundles_own(bundle):
+    few, shape = {"top_k": 1}, (400, 400, 400)
+    own = resources.estimate_memory_mb(shape, MM, bundle, few)
+    assert resources.estimate_memory_mb(shape, MM, bundle, few, "random_foreground") == own
+    assert resources.estimate_memory_mb(shape, MM, bundle, None, "sliding_window") > own
+
+
+def test_what_this_process_holds_already_is_not_counted_twice(bundle, monkeypatch):
+    needed = resources.estimate_memory_mb((64, 64, 64), MM, bundle)
+    monkeypatch.setattr(resources, "available_memory_mb", lambda: needed - 100)
+    monkeypatch.setattr(resources, "current_memory_mb", lambda: 150.0)
+    assert resources.check_memory((64, 64, 64), MM, bundle) == needed
+    monkeypatch.setattr(resources, "current_memory_mb", lambda: 50.0)
+    with pytest.raises(DeviceError, match="64 × 64 × 64"):
+        resources.check_memory((64, 64, 64), MM, bundle)
+
+
 def test_5000_slices_are_refused_with_numbers_and_a_way_out(bundle):
     with pytest.raises(DeviceError) as said:
         resources.check_memory((512, 512, 5000), MM, bundle, available_mb=12 * 1024)
