@@ -112,9 +112,11 @@ METHODS = {
     for method in (
         Method("sw", "unet", "patch", "sliding_window", {"patches": 6, "foreground": 0.25}),
         Method("whole", "unet", "patch", "sliding_window", {"patches": 1}),
+        Method("wide", "unet", "patch", "sliding_window", {"patches": 2, "foreground": 0.25}),
         Method("random", "nmsw", "nmsw", "random_foreground", {"draw": "uniform"}),
         Method("zoom", "nmsw", "zoom_out", "zoom_out", {}),
         Method("nmsw", "nmsw", "nmsw", "nmsw", {}),
+        Method("taught", "nmsw", "nmsw_taught", "nmsw", {}),
         Method("nmsw-one", "nmsw", "nmsw", "nmsw", {"class_weights": "one"}),
     )
 }
@@ -187,7 +189,11 @@ def trainings(splits: dict[str, Any], minutes: dict[str, float]) -> dict[str, di
             add("field", HIPPOCAMPUS, "whole", 0, "field")
         for name in ("nmsw", "sw", "random", "zoom"):
             add("hippo", HIPPOCAMPUS_PATCHES, name, seed, "hippo")
+    add("mr", replace(STS_MR, patch_size=(96, 96, 32)), "wide", 0, "mr")
+    for prefix, data in (("mr", STS_MR), ("hippo", HIPPOCAMPUS_PATCHES)):
+        add(prefix, data, "taught", 0, prefix)
     add("torso", TORSO, "random", 0, "torso")
+    add("torso", TORSO, "taught", 0, "torso")
     for seed in SEEDS:
         add("mr", STS_MR, "nmsw-one", seed, "mr")
         add("hippo", HIPPOCAMPUS_PATCHES, "nmsw-one", seed, "hippo")

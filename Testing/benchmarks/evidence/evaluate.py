@@ -73,6 +73,11 @@ WAYS = {
         Way("random, NMSW's weights", "random_foreground", TOP_K),
         Way("SW, NMSW's local network", "sliding_window"),
     ),
+    "taught": (
+        Way("NMSW, taught scores", "nmsw", TOP_K),
+        Way("random, taught scores' weights", "random_foreground", TOP_K),
+    ),
+    "wide": (Way("SW, wide patches", "sliding_window"),),
     "nmsw-one": (Way("NMSW trained with one", "nmsw", TOP_K, "one"),),
 }
 FIELDS = (
