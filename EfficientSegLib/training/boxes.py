@@ -1,4 +1,7 @@
-"""Which patches of a sample are trained on."""
+"""Which patches of a sample are trained on, and what lies in them."""
+
+from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -66,3 +69,15 @@ def random_box_with_contrast(sample: Sample, size: Index, foreground: float, gen
 def has_contrast(patch: Tensor) -> bool:
     """Whether there is something to see: nothing is learnt from air, and a scaled patch would be all rounding error."""
     return float(patch.std()) > LEAST_DEVIATION
+
+
+def counts_in(mask: Tensor, boxes: Sequence[PatchBox]) -> Tensor:
+    """True voxels of a mask (I, J, K), bool, in each box, (N,), float32; large boxes cost no more."""
+    total = mask.new_zeros([length + 1 for length in mask.shape], dtype=torch.float64)
+    total[1:, 1:, 1:] = mask.double().cumsum(0).cumsum(1).cumsum(2)
+    start, stop = (torch.tensor([getattr(box, end) for box in boxes], device=mask.device) for end in ("start", "stop"))
+    counts = total.new_zeros(len(boxes))
+    for corner in product((0, 1), repeat=3):
+        i, j, k = ((stop if far else start)[:, axis] for axis, far in enumerate(corner))
+        counts += (-1) ** (3 - sum(corner)) * total[i, j, k]
+    return counts.float()

@@ -100,3 +100,20 @@ def selection_entropy(scores: Tensor) -> Tensor:
     """
     log_p = torch.log_softmax(scores, dim=0)
     return -(log_p.exp() * log_p).sum()
+
+
+def missed_errors(scores: Tensor, errors: Tensor) -> Tensor:
+    """Cross-entropy of the choice against where the errors are, in nats; 0 where there are none.
+
+    Sampled patches alone teach the scores slowly: a patch that was not drawn says nothing for itself. Where the coarse
+    pass is wrong is known in training for all candidates at once, and is what a patch is worth reading for.
+
+    Args:
+        scores: log-weights of the candidates, (N,), background not masked: what the coarse pass missed counts.
+        errors: how much is wrong in each, (N,), not negative.
+
+    Source: own; the paper has no such term.
+    """
+    if not bool(errors.any()):
+        return scores.sum() * 0
+    return -(errors / errors.sum() * torch.log_softmax(scores, dim=0)).sum()

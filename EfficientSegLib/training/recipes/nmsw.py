@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError, TrainingError
-from EfficientSegLib.geometry import Index, PatchBox, patch_grid
+from EfficientSegLib.geometry import Index, PatchBox, patch_grid, whole
 from EfficientSegLib.networks.nmsw import Proposal
 from EfficientSegLib.networks.topk import chosen_patches, mask_background, sample_without_replacement
 from EfficientSegLib.patches import cut, gaussian_window
 from EfficientSegLib.resampling import enlarge, shrink_labels
-from EfficientSegLib.training.boxes import has_contrast, random_box_with_contrast
-from EfficientSegLib.training.losses import IGNORE, SampleLoss, selection_entropy
+from EfficientSegLib.training.boxes import counts_in, has_contrast, random_box_with_contrast
+from EfficientSegLib.training.losses import IGNORE, SampleLoss, missed_errors, selection_entropy
 from EfficientSegLib.training.samples import Sample
 
 
@@ -37,6 +37,7 @@ class Options:
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
     temperature: tuple[float, float] = (2.0, 0.33)  # of the draw, at the start and at the end
     entropy: float = 1e-4  # weight of the entropy that keeps the choice exploring
+    teaching: float = 0.0  # weight of telling the scores where the coarse pass is wrong; not in the paper, 0.1 works
     dice_weight: float = 0.8
     ce_weight: float = 0.2
 
@@ -64,7 +65,8 @@ def losses(
 
     Returns:
         low: of the coarse logits. patch: mean over the patches. high: of the mixed logits, over all voxels that were
-        read. entropy: minus the weighted entropy of the draw; not where the draw is uniform.
+        read. entropy: minus the weighted entropy of the draw; not where the draw is uniform. teaching: see
+        `losses.missed_errors`; only where it has a weight.
 
     Raises:
         TrainingError: the sample has fewer candidate patches than are to be sampled, or nothing in it to see.
@@ -92,6 +94,10 @@ def losses(
     terms["high"] = cost.together([answer[None] for answer in answers], once(truths, boxes))
     if options.draw == "scores":
         terms["entropy"] = -options.entropy * selection_entropy(scores)
+    if options.teaching and options.draw == "scores":
+        grid = patch_grid(shape, model.patch_size, model.overlap)
+        errors = coarse_errors(proposal.logits, shrink_labels(target, model.downsampling), grid, model.downsampling)
+        terms["teaching"] = options.teaching * missed_errors(proposal.scores.float(), errors)
     return terms
 
 
@@ -117,6 +123,20 @@ def _sampled(
         return boxes, [cut(image, box) for box in boxes]
     with torch.autocast(image.device.type, enabled=False):
         return boxes, list(chosen_patches(image, grid, drawn.kept(rows), options.gradient))
+
+
+def coarse_errors(logits: Tensor, truth: Tensor, grid: list[PatchBox], downsampling: Index) -> Tensor:
+    """Cells in each candidate that the coarse pass labels wrongly, (N,).
+
+    Args:
+        logits: coarse, (1, L, i, j, k).
+        truth: channels on the same cells, or IGNORE.
+        grid: candidates, in voxels of the full grid, each cell of which has `downsampling` voxels.
+    """
+    wrong = (logits.detach()[0].argmax(0) != truth) & (truth != IGNORE)
+    cells = tuple(1 / factor for factor in downsampling)
+    inside = whole(tuple(wrong.shape))
+    return counts_in(wrong, [box.scaled(cells).intersection(inside) for box in grid])
 
 
 def _check_sampled(options: Options, candidates: int, sample: Sample, patch: Index) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from EfficientSegLib.training.losses import IGNORE, dice_ce, rows, selection_entropy
+from EfficientSegLib.training.losses import IGNORE, dice_ce, missed_errors, rows, selection_entropy
 
 
 def random_case(labels=4, voxels=500, seed=0):
@@ -100,3 +100,19 @@ def test_entropy_is_highest_when_all_patches_are_alike_and_zero_when_one_is_cert
     assert selection_entropy(torch.zeros(8)).item() == pytest.approx(math.log(8))
     assert selection_entropy(torch.tensor([100.0, 0, 0])).item() == pytest.approx(0, abs=1e-6)
     assert math.isfinite(selection_entropy(torch.tensor([0.0, -87.3, -300.0])).item())
+
+
+def test_missed_errors_are_least_where_the_choice_is_as_the_errors_are():
+    errors = torch.tensor([0.0, 3.0, 1.0, 0.0])
+    right = torch.log(errors / 4 + 1e-6)
+    least = float(missed_errors(right, errors))
+    assert least == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)), abs=1e-4)
+    for other in (torch.zeros(4), right.flip(0), right + torch.tensor([0.0, 0.0, 2.0, 0.0])):
+        assert float(missed_errors(other, errors)) > least + 0.05
+
+
+def test_where_nothing_is_wrong_nothing_is_taught():
+    scores = torch.randn(5, requires_grad=True)
+    loss = missed_errors(scores, torch.zeros(5))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not scores.grad.any()

@@ -12,11 +12,11 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.patches import gaussian_window
 from EfficientSegLib.resampling import enlarge
 from EfficientSegLib.training import recipe
-from EfficientSegLib.training.boxes import label_box, present_labels, random_box, random_box_with_contrast
+from EfficientSegLib.training.boxes import counts_in, label_box, present_labels, random_box, random_box_with_contrast
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.loop import train
 from EfficientSegLib.training.losses import IGNORE, SampleLoss
-from EfficientSegLib.training.recipes.nmsw import blended, draw_scores, merged, once
+from EfficientSegLib.training.recipes.nmsw import blended, coarse_errors, draw_scores, merged, once
 from EfficientSegLib.training.recipes.zoom_out import jittered, zoomed
 from EfficientSegLib.training.samples import Sample
 
@@ -292,3 +292,37 @@ def test_an_empty_sample_is_refused_by_name():
     empty = Sample(torch.zeros(1, 32, 32, 32), target, torch.ones(3, dtype=torch.bool), "case 7")
     with pytest.raises(TrainingError, match="case 7 is empty"):
         random_box_with_contrast(empty, PATCH, 0.5, torch.Generator())
+
+
+def test_voxels_are_counted_in_boxes_of_any_size():
+    mask = torch.rand(7, 9, 8, generator=torch.Generator().manual_seed(2)) < 0.4
+    boxes = [PatchBox((0, 0, 0), (7, 9, 8)), PatchBox((2, 3, 1), (3, 4, 2)), PatchBox((1, 0, 4), (6, 9, 8))]
+    assert counts_in(mask, boxes).tolist() == [float(mask[box.slices()].sum()) for box in boxes]
+
+
+def test_errors_of_the_coarse_pass_are_counted_in_the_patches_that_hold_them():
+    grid = patch_grid((32, 32, 32), PATCH, 0.5)
+    truth = torch.zeros(16, 16, 16, dtype=torch.uint8)
+    logits = torch.zeros(1, 3, 16, 16, 16)
+    logits[:, 0] = 1.0
+    truth[0:2, 0:2, 0:3] = 1  # missed: 12 cells in the first corner
+    truth[15, 15, 15] = IGNORE  # nobody knows
+    logits[0, 2, 12, 12, 12] = 9.0  # wrongly found
+    errors = coarse_errors(logits, truth, grid, (2, 2, 2))
+    assert errors[0] == 12 and errors[-1] == 1
+    assert errors.sum() == 13
+
+
+def test_taught_scores_come_nearer_to_the_errors_and_without_teaching_there_is_no_such_term():
+    model = built()
+    with torch.no_grad():
+        model.global_network.decoder[-1][-1].bias[0] += 20  # finds nothing: all labels are errors, the rest is not
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    terms = []
+    for _ in range(30):
+        terms.append(cost(model, sampled_patches=0, teaching=1.0)["teaching"])
+        optimiser.zero_grad()
+        terms[-1].backward()
+        optimiser.step()
+    assert float(terms[-1].detach()) < 0.95 * float(terms[0].detach())
+    assert "teaching" not in cost(model) and "teaching" not in cost(model, draw="uniform", teaching=1.0)
