@@ -93,8 +93,22 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
     """
     networks.check(bundle.network.name, bundle.network.options)
     strategies.check(bundle.strategy.name, bundle.strategy.options)
-    verify_weights(bundle)
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_labels)
+    read_weights(bundle, model)
+    if backend == "openvino":
+        from EfficientSegLib.networks.openvino import for_openvino
+
+        return for_openvino(model.float(), precision, len(bundle.channels))
+    return for_inference(model.float(), precision).to(device)
+
+
+def read_weights(bundle: Bundle, model: nn.Module) -> None:
+    """Give a plain network, as `networks.build` makes it, the weights of a bundle, in place.
+
+    Raises:
+        BundleError: the weights are broken, hold code, are missing or left over.
+    """
+    verify_weights(bundle)
     mend = "Get the bundle again, or ask its author."
     try:
         state = torch.load(bundle.weights_path, map_location="cpu", weights_only=True)
@@ -112,11 +126,6 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
             why=" ".join(str(error).split())[:400],
             mend=mend,
         ) from error
-    if backend == "openvino":
-        from EfficientSegLib.networks.openvino import for_openvino
-
-        return for_openvino(model.float(), precision, len(bundle.channels))
-    return for_inference(model.float(), precision).to(device)
 
 
 def segment(

@@ -17,6 +17,7 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.training import recipe
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.samples import source
+from EfficientSegLib.training.start import Start
 
 UNSEEN_BY_THE_NUMBERS = (
     *("checkpoint_minutes", "validation_every", "validation_cases", "validation_dice", "picture_every"),
@@ -38,6 +39,7 @@ class TrainConfig:
     cases: tuple[Case, ...]
     iterations: int | None = None  # of every process; each reads one sample per iteration; null: minutes decide
     minutes: float | None = None  # of iterations alone, summed over restarts; reading data does not count
+    start: Start | None = None  # a bundle to go on from; null: random weights
     samples: Component = field(default_factory=lambda: Component("volume"))  # their source and its options
     validation: tuple[Case, ...] = ()  # not trained on
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
@@ -101,6 +103,8 @@ class TrainConfig:
         content = _chosen(self)
         for name in UNSEEN_BY_THE_NUMBERS:
             content.pop(name, None)
+        if self.start is not None:
+            del content["start"]["bundle"]  # its weights count, not where they lie
         template = dataclasses.asdict(self.template)
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
         content["bundle"]["labels"] = [label.value for label in self.template.labels]

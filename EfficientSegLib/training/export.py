@@ -56,6 +56,7 @@ def provenance_of(config: TrainConfig, course: Course) -> dict[str, Any]:
         "minutes_planned": config.minutes,
         "samples": course.step * config.processes,
         "seed": config.seed,
+        **({} if config.start is None else {"started_from": dataclasses.asdict(config.start)}),
         "precision": config.precision,
         "packed": config.packed,
         "configuration_sha256": config.fingerprint,

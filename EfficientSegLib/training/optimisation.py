@@ -29,6 +29,7 @@ from EfficientSegLib.training.precision import Precision, guarded
 from EfficientSegLib.training.processes import Place
 from EfficientSegLib.training.samples import Sample, source
 from EfficientSegLib.training.schedule import Course
+from EfficientSegLib.training.start import begin
 
 
 class Objective(nn.Module):
@@ -54,7 +55,7 @@ class Run:
         """Build the model and read the cases.
 
         Raises:
-            OptionError: an option is wrong; before any case is read.
+            OptionError, BundleError: an option or the bundle to start from is wrong; before any case is read.
             VolumeError: a case cannot be read.
             TrainingError: a case contradicts the configuration.
         """
@@ -64,6 +65,8 @@ class Run:
         torch.manual_seed(config.seed)
         network = template.network
         model = networks.build(network.name, network.options, len(template.channels), template.num_labels)
+        if config.start is not None:
+            begin(model, config.start)
         self.precision = Precision.choose(config.precision, place.device)
         self.model = guarded(for_training(model).train().to(place.device), self.precision)
         self.objective = Objective(self.model, config)
@@ -74,9 +77,8 @@ class Run:
         self.source = source(config.samples.name).open_source(
             config, config.cases, data_folder, self.patch, self.multiple
         )
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay
-        )
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
         self._shared = self.objective if place.count == 1 else distributed(self.objective)
 
     def step(self) -> dict[str, float]:
