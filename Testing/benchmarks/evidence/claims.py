@@ -59,6 +59,10 @@ def claims(rows: Sequence[Row]) -> list[Difference]:
     for words, other, counts in pairs:
         level = other in ("SW", "zoom-out")
         wanted += [(words, (own, k), (other, None if level else k)) for k in counts]
+    taught = ("NMSW, taught scores", "random, taught scores' weights")
+    wanted += [
+        ("taught against random patches, same weights", *((way, k) for way in taught)) for k in (1, 3, 5, 10, 20, 30)
+    ]
     wanted += [("its local network alone against the sliding window", ("SW, NMSW's local network", None), ("SW", None))]
     found = [difference(rows, *claim) for claim in wanted]
     return [claim for claim in found if claim]

@@ -42,6 +42,8 @@ from evidence.places import files  # noqa: E402
 
 COUNTS = (0, 1, 3, 5, 10, 20, 30, 60)  # patches read; and all of them
 
+FEW = (0, 5, 30)
+
 
 @dataclass(frozen=True)
 class Way:
@@ -51,6 +53,7 @@ class Way:
     strategy: str
     options: dict[str, Any] = field(default_factory=dict)
     class_weights: str = "learned"
+    few: bool = False  # only some K: scoring costs more than reading
 
     @property
     def by_count(self) -> bool:
@@ -65,11 +68,11 @@ WAYS = {
     "zoom": (Way("zoom-out", "zoom_out"),),
     "random": (
         Way("random", "random_foreground", TOP_K, "ten"),
-        Way("random, learned class weights", "random_foreground", TOP_K),
+        Way("random, learned class weights", "random_foreground", TOP_K, few=True),
     ),
     "nmsw": (
         Way("NMSW", "nmsw", TOP_K),
-        Way("NMSW, weights one", "nmsw", TOP_K, "one"),
+        Way("NMSW, weights one", "nmsw", TOP_K, "one", few=True),
         Way("random, NMSW's weights", "random_foreground", TOP_K),
         Way("SW, NMSW's local network", "sliding_window"),
     ),
@@ -152,20 +155,36 @@ def cost(bundle: Bundle, way: Way, shape: tuple[int, ...], read: int) -> Cost:
 
 
 def rows_of_case(
-    name: str, image: Path, label: Path, bundle: Bundle, model: torch.nn.Module, training: str, seed: int, counts
+    name: str,
+    image: Path,
+    label: Path,
+    bundle: Bundle,
+    model: torch.nn.Module,
+    training: str,
+    seed: int,
+    counts: Sequence[int],
+    only_dice: Sequence[int] = (),
 ) -> Iterator[tuple[list[dict], list[dict], list[dict]]]:
     """Per way: rows of scores, of patches and of covered errors of one case."""
     volume = read(image)
     reference = read(label).array[0]
     method = training.split("-", 1)[1].rsplit("-", 1)[0]
     for way in WAYS[method]:
-        found, boxes, prepared, candidates = states(volume, bundle, model, way, seed, counts)
+        if only_dice and way.name.startswith("random"):
+            way = dataclasses.replace(way, options={**way.options, "top_k": max(counts)})
+        if only_dice and way.name == "SW, NMSW's local network":
+            continue  # the same as all patches with class weights of one
+        own = [k for k in counts if k in FEW or not way.few]
+        found, boxes, prepared, candidates = states(volume, bundle, model, way, seed, own)
         rows, scores = [], {}
+        if way.options.get("top_k") is not None:
+            found = [state for state in found if state.k is not None]  # the last is not all patches
         for state in found:
             if state.read not in scores:
                 values = [label.value for label in bundle.labels]
+                measure = dice_alone if state.k in only_dice else score
                 scores[state.read] = (
-                    score(state.labels, reference, volume.spacing_mm, values),
+                    measure(state.labels, reference, volume.spacing_mm, values),
                     cost(bundle, way, prepared.array.shape[1:], max(state.read, 0)),
                 )
             by_label, macs = scores[state.read]
@@ -187,6 +206,19 @@ def rows_of_case(
             [*_patch_rows(training, way, name, boxes, prepared, reference)],
             [*_cover_rows(training, way, name, found, boxes, prepared, reference, counts)],
         )
+
+
+def dice_alone(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], labels: Sequence[int]):
+    """What `score` gives, without the measures of surfaces, which take seconds where labels are many and large."""
+    size = max(labels) + 1
+    pairs = np.bincount(prediction.ravel().astype(np.int64) * size + reference.ravel(), minlength=size**2)
+    table, ml = pairs.reshape(size, size), float(np.prod(spacing_mm)) / 1000
+    result = {}
+    for value in labels:
+        found, there = int(table[value].sum()), int(table[:, value].sum())
+        agreement = 2 * int(table[value, value]) / (found + there) if found + there else None
+        result[value] = LabelScore(agreement, None, None, found * ml, there * ml)
+    return result
 
 
 def _numbers(measured: LabelScore) -> dict[str, float | str]:
@@ -245,6 +277,7 @@ def main() -> None:
     parser.add_argument("--splits", required=True, type=Path)
     parser.add_argument("--part", default="test")
     parser.add_argument("--counts", nargs="*", type=int, default=COUNTS)
+    parser.add_argument("--only-dice", nargs="*", type=int, default=(), help="K without measures of surfaces")
     parser.add_argument("--output", required=True, type=Path, help="rows; the patches go beside it as *.patches.csv")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -266,7 +299,9 @@ def main() -> None:
             continue
         rows, patches, cover = [], [], []
         image, label = (given.data / path for path in files(given.folder or given.group, name))
-        for scored, chosen, shares in rows_of_case(name, image, label, bundle, model, training, seed, given.counts):
+        for scored, chosen, shares in rows_of_case(
+            name, image, label, bundle, model, training, seed, given.counts, given.only_dice
+        ):
             rows += scored
             patches += chosen
             cover += shares

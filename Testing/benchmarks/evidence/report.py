@@ -16,25 +16,22 @@ from statistics import fmean
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
 
-from EfficientSegLib.evaluation import curves, tables  # noqa: E402
+from EfficientSegLib.evaluation import tables  # noqa: E402
 from EfficientSegLib.evaluation.results import Row  # noqa: E402
 from evidence import plots  # noqa: E402
 from evidence.claims import claims  # noqa: E402
 from evidence.claims import markdown as claims_markdown  # noqa: E402
 from evidence.configs import HIPPOCAMPUS, STS_MR, TORSO, DataSet  # noqa: E402
+from evidence.evaluate import FEW, WAYS  # noqa: E402
 from evidence.rows import read_rows  # noqa: E402
 
 DATA: dict[str, DataSet] = {"mr": STS_MR, "hippo": HIPPOCAMPUS, "field": HIPPOCAMPUS, "torso": TORSO}
 IN_TABLE = (None, 0, 5, 30, "all")  # patches
 IN_CURVES = {
-    "SW",
-    "random",
-    "zoom-out",
-    "NMSW",
-    "NMSW, weights one",
-    "random, NMSW's weights",
-    "SW, NMSW's local network",
+    *("SW", "random", "zoom-out"),
+    *("NMSW", "NMSW, weights one", "NMSW, taught scores", "random, NMSW's weights", "SW, wide patches"),
 }
+SPARSE = {way.name for ways in WAYS.values() for way in ways if way.few}
 IN_GAINS = {"NMSW": plots.MORE, "random, NMSW's weights": plots.LESS}
 
 
@@ -45,9 +42,14 @@ def main() -> None:
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     for name, data in DATA.items():
-        rows = read_rows(given.rows, name, data.labels)
+        rows = [row for row in read_rows(given.rows, name, data.labels) if _is_complete(row)]
         if rows:
             report(name, rows, given.rows, given.output)
+
+
+def _is_complete(row: Row) -> bool:
+    """Whether this K of this way was scored for every seed."""
+    return row.method not in SPARSE or row.top_k in (*FEW, "all")
 
 
 def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
@@ -58,7 +60,7 @@ def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
     compared = claims(rows)
     if compared:
         (output / f"{name}-claims.md").write_text(claims_markdown(compared), encoding="utf-8")
-        curves.by_patches([row for row in rows if row.method in IN_CURVES], output / f"{name}-dice-by-k.png")
+        plots.dice_by_count([row for row in rows if row.method in IN_CURVES], output / f"{name}-dice-by-k.png")
         there = {method: color for method, color in IN_GAINS.items() if any(row.method == method for row in rows)}
         plots.gain_by_label(rows, 5, output / f"{name}-gain-by-label.png", there)
         plots.errors_covered(_cover(source, name), output / f"{name}-errors-covered.png")
@@ -76,11 +78,13 @@ def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
 def _cover(source: Path, name: str) -> dict[str, dict[int, list[float]]]:
     """Way -> K -> mean over the cases, one number per seed."""
     found: dict[str, dict[int, list[float]]] = {}
-    for path in sorted(source.glob(f"{name}-nmsw-[0-9].cover.csv")):
+    paths = [path for kind in ("nmsw", "taught") for path in sorted(source.glob(f"{name}-{kind}-[0-9].cover.csv"))]
+    for path in paths:
         own: dict[tuple[str, int], list[float]] = {}
         with open(path, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                own.setdefault((row["way"], int(row["k"])), []).append(float(row["covered"]))
+                if row["way"] == "NMSW, taught scores" or "-nmsw-" in path.name:
+                    own.setdefault((row["way"], int(row["k"])), []).append(float(row["covered"]))
         for (way, k), values in own.items():
             found.setdefault(way, {}).setdefault(k, []).append(fmean(values))
     return found
