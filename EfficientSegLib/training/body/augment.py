@@ -15,6 +15,7 @@ from EfficientSegLib.training.body import drawings
 from EfficientSegLib.training.body.prepare import OUTSIDE, PreparedCase
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.samples import Sample
+from EfficientSegLib.training.samples.framing import rotation
 
 BASE = -1000.0  # CT value of air; what lies beyond an image
 
@@ -137,7 +138,7 @@ def _framed(prepared: PreparedCase, options: Options, grid: Grid, generator: np.
         ]
     )
     mirrored = generator.random() < options.mirror
-    matrix = _rotation(options.rotation_deg, generator) @ np.diag(1 / scale)
+    matrix = rotation(np.deg2rad(options.rotation_deg), generator) @ np.diag(1 / scale)
     if mirrored:
         matrix = np.diag([-1.0, 1, 1]) @ matrix
     coordinates = _coordinates(size, matrix, target_centre, centre)
@@ -158,18 +159,6 @@ def _height_of_a_label(prepared: PreparedCase, generator: np.random.Generator) -
 def _rounded(length: float, axis: int, grid: Grid) -> int:
     multiple = grid.multiple[axis]
     return int(min(max(-(-int(length) // multiple) * multiple, grid.least[axis]), grid.most[axis]))
-
-
-def _rotation(limits_deg: tuple[float, float, float], generator: np.random.Generator) -> np.ndarray:
-    matrix = np.eye(3)
-    for axis, limit in enumerate(limits_deg):
-        angle = np.deg2rad(generator.uniform(-limit, limit))
-        turn = np.eye(3)
-        first, second = [other for other in range(3) if other != axis]
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    return matrix
 
 
 def _coordinates(size: list[int], matrix: np.ndarray, here: np.ndarray, there: np.ndarray) -> Tensor:

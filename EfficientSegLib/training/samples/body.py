@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from EfficientSegLib.errors import TrainingError
 from EfficientSegLib.geometry import Index
@@ -14,6 +13,7 @@ from EfficientSegLib.training.body.prepare import PreparedCase, prepare_case
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.samples import Sample
+from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
 
 __all__ = ["BodySource", "Options", "open_source", "sample_grid"]
 
@@ -79,17 +79,6 @@ def sample_grid(config: TrainConfig, patch: Index, multiple: Index) -> Grid:
             why="Samples are drawn in image units, which need a fixed window.",
             mend="Use kind 'window'.",
         )
-    least = tuple(-(-max(a, b) // m) * m for a, b, m in zip(patch, config.smallest, multiple))
-    most = tuple(length // m * m for length, m in zip(config.largest, multiple))
-    if any(a > b for a, b in zip(least, most)):
-        raise TrainingError(
-            f"largest is {config.largest}.",
-            why=f"A patch, and multiples of {multiple} that the network takes, need {least}.",
-            mend="Raise largest, or choose a smaller patch.",
-        )
-    pairs = torch.arange(len(config.channels) + 1)
-    for one, other in config.mirrored:
-        a, b = config.channels[one], config.channels[other]
-        pairs[a], pairs[b] = b, a
+    least, most = sample_sizes(config, patch, multiple)
     i = rule.intensity
-    return Grid(rule.spacing_mm, multiple, least, most, i.low, i.high, i.to, pairs)
+    return Grid(rule.spacing_mm, multiple, least, most, i.low, i.high, i.to, mirror_pairs(config))

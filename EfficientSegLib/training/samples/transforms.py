@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.training.samples.framing import rotation
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,8 @@ def shape_change(
     if turns:
         limit = np.asarray(options.scale)
         scale = 1 + generator.uniform(-limit, limit)
-        millimetres = np.diag(spacing_mm)
-        matrix = (
-            np.linalg.inv(millimetres) @ _rotation(options.rotation_rad, generator) @ millimetres @ np.diag(1 / scale)
-        )
+        millimetres, turn = np.diag(spacing_mm), rotation((options.rotation_rad,) * 3, generator)
+        matrix = np.linalg.inv(millimetres) @ turn @ millimetres @ np.diag(1 / scale)
     return axes, matrix
 
 
@@ -139,18 +138,6 @@ def _bent(axis: np.ndarray, options: Options, generator: np.random.Generator) ->
     before = np.linspace(-half, half, options.distortion_cells + 1)
     after = np.concatenate(([0.0], np.cumsum(lengths))) * len(axis) / options.distortion_cells
     return np.interp(axis, before, after - after[-1] / 2)
-
-
-def _rotation(limit: float, generator: np.random.Generator) -> np.ndarray:
-    matrix = np.eye(3)
-    for axis in range(3):
-        angle = generator.uniform(-limit, limit)
-        turn = np.eye(3)
-        first, second = [other for other in range(3) if other != axis]
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        matrix = matrix @ turn
-    return matrix
 
 
 def cut(image: Tensor, target: Tensor, start: Index, size: Index, pad_value: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,6 +29,7 @@ from EfficientSegLib.training.cases import Case, annotated_channels, nearest, re
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.samples import Sample
+from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
 from EfficientSegLib.training.samples.transforms import Brightness, Options, cut, resample, shape_change
 from EfficientSegLib.volume import Volume
 
@@ -155,28 +156,11 @@ def _frame(config: TrainConfig, patch: Index, multiple: Index) -> Frame:
             why=f"Targets are kept in a byte, where {IGNORE} means ignored.",
             mend=f"Use {IGNORE - 1} at most.",
         )
-    least = tuple(-(-max(a, b) // m) * m for a, b, m in zip(patch, config.smallest, multiple))
-    most = tuple(length // m * m for length, m in zip(config.largest, multiple))
-    if any(a > b for a, b in zip(least, most)):
-        raise TrainingError(
-            f"largest is {config.largest}.",
-            why=f"A patch, and multiples of {multiple} that the network takes, need {least}.",
-            mend="Raise largest, or choose a smaller patch.",
-        )
-    pairs = torch.arange(len(config.channels) + 1)
-    for one, other in config.mirrored:
-        if one not in config.channels or other not in config.channels:
-            raise TrainingError(
-                f"mirrored pairs {one} with {other}.",
-                why=f"The bundle's labels are {sorted(config.channels)}.",
-                mend="Name label values of the bundle.",
-            )
-        a, b = config.channels[one], config.channels[other]
-        pairs[a], pairs[b] = b, a
+    least, most = sample_sizes(config, patch, multiple)
     rule, strategy = config.template.preprocess, config.template.strategy
     sideways = next(axis for axis, letter in enumerate(rule.orientation) if letter in "RL")
     pad_value = float(strategy.options.get("pad_value", 0.0))
-    return Frame(least, most, tuple(multiple), rule.spacing_mm, pad_value, sideways, pairs)
+    return Frame(least, most, tuple(multiple), rule.spacing_mm, pad_value, sideways, mirror_pairs(config))
 
 
 def _load(case: Case, config: TrainConfig, folder: Path, memory: "_Memory") -> LoadedCase:
