@@ -13,13 +13,20 @@ from EfficientSegLib.volume import Volume
 BUNDLES = Path(__file__).resolve().parents[3] / "Resources" / "Bundles"
 
 
-@pytest.mark.parametrize("name", ["demo-ct", "self-test"])
-def test_a_shipped_bundle_comes_from_the_training_beside_it(name):
-    bundle, config = bundles.load(BUNDLES / name), read_config(BUNDLES / name / "training.json")
+@pytest.mark.parametrize("name, last", [("demo-ct", "teaching.json"), ("self-test", "training.json")])
+def test_a_shipped_bundle_comes_from_the_training_beside_it(name, last):
+    bundle, config = bundles.load(BUNDLES / name), read_config(BUNDLES / name / last)
     bundles.verify_weights(bundle)
     assert bundle.provenance["configuration_sha256"] == config.fingerprint
     assert bundle.network == config.template.network
     assert bundle.labels == config.template.labels
+
+
+def test_the_demo_was_taught_on_what_its_first_training_leaves():
+    first, taught = (read_config(BUNDLES / "demo-ct" / name) for name in ("training.json", "teaching.json"))
+    assert bundles.load(BUNDLES / "demo-ct").provenance["first_training"]["configuration_sha256"] == first.fingerprint
+    assert taught.start.trained == ("score_head",)
+    assert taught.cases == first.cases and taught.template.network == first.template.network
 
 
 def test_the_self_test_is_small():
