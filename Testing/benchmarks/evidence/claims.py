@@ -36,7 +36,7 @@ def difference(rows: Sequence[Row], words: str, one: Choice, other: Choice, meas
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         return None
-    cases = sorted(first[seeds[0]].keys() & second[seeds[0]].keys())
+    cases = sorted(set.intersection(*(set(found[seed]) for found in (first, second) for seed in seeds)))
     apart = {case: [first[seed][case] - second[seed][case] for seed in seeds] for case in cases}
     by_seed = tuple(fmean(apart[case][number] for case in cases) for number in range(len(seeds)))
     better = sum(fmean(values) > 0 for values in apart.values())

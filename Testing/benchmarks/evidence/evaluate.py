@@ -170,7 +170,7 @@ def rows_of_case(
     reference = read(label).array[0]
     method = training.split("-", 1)[1].rsplit("-", 1)[0]
     for way in WAYS[method]:
-        if only_dice and way.name.startswith("random"):
+        if only_dice and (way.name.startswith("random") or method == "taught"):
             way = dataclasses.replace(way, options={**way.options, "top_k": max(counts)})
         if only_dice and way.name == "SW, NMSW's local network":
             continue  # the same as all patches with class weights of one
@@ -308,9 +308,10 @@ def main() -> None:
         _append(given.output.with_suffix(".patches.csv"), patches)
         _append(given.output.with_suffix(".cover.csv"), cover)
         _append(given.output, [{key: row[key] for key in FIELDS} for row in rows])
+        last = {row["way"]: row["k"] for row in rows}
         summary = {
-            way: np.mean([float(r["dice"] or 0) for r in rows if r["way"] == way and r["k"] == "all"])
-            for way in dict.fromkeys(r["way"] for r in rows)
+            way: np.mean([row["dice"] for row in rows if row["way"] == way and row["k"] == k and row["dice"] != ""])
+            for way, k in last.items()
         }
         print(name, {way: round(float(value), 3) for way, value in summary.items()}, flush=True)
 

@@ -85,6 +85,7 @@ def dice_by_count(rows: Sequence[Row], path: Path) -> None:
         low, high = ([mean + sign * d for mean, d in zip(means, away)] for sign in (-1, 1))
         axes.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
     axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(-0.5, candidates * 1.1)
     shown = sorted({row.top_k for row in rows if isinstance(row.top_k, int)})
     axes.set_xticks([*shown, candidates], [*map(str, shown), "all"], minor=False)
     axes.minorticks_off()

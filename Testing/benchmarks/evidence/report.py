@@ -3,13 +3,15 @@
     python Testing/benchmarks/evidence/report.py --rows ROWS --output Testing/benchmarks/results
 
 Per data set: `NAME-table.md` and `.csv` (the paper's Table 2), `NAME-claims.md` (paired differences),
-`NAME-dice-by-k.png`, `NAME-gain-by-label.png`, and `NAME-class-weights.png` where there are many labels.
+`NAME-dice-by-k.png`, `NAME-choice.png`, `NAME-errors-covered.png`, `NAME-gain-by-label.png`, and
+`NAME-class-weights.png` where there are many labels.
 """
 
 import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -31,6 +33,7 @@ IN_CURVES = {
     *("SW", "random", "zoom-out"),
     *("NMSW", "NMSW, weights one", "NMSW, taught scores", "random, NMSW's weights", "SW, wide patches"),
 }
+IN_CHOICE = {"NMSW", "random, NMSW's weights", "NMSW, taught scores"}  # what differs is which patches are read
 SPARSE = {way.name for ways in WAYS.values() for way in ways if way.few}
 IN_GAINS = {"NMSW": plots.MORE, "random, NMSW's weights": plots.LESS}
 
@@ -42,14 +45,24 @@ def main() -> None:
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     for name, data in DATA.items():
-        rows = [row for row in read_rows(given.rows, name, data.labels) if _is_complete(row)]
+        rows = complete(read_rows(given.rows, name, data.labels))
         if rows:
             report(name, rows, given.rows, given.output)
 
 
-def _is_complete(row: Row) -> bool:
-    """Whether this K of this way was scored for every seed."""
-    return row.method not in SPARSE or row.top_k in (*FEW, "all")
+def complete(rows: Sequence[Row]) -> list[Row]:
+    """What was scored on all cases: rows of other K are left out, and so are measures that only some cases have."""
+    everything = {row.case for row in rows}
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if row.method not in SPARSE or row.top_k in (*FEW, "all"):
+            groups.setdefault((row.method, row.top_k), []).append(row)
+    kept = []
+    for group in groups.values():
+        partly = {row.case for row in group if row.nsd is not None} != everything
+        if {row.case for row in group} == everything:
+            kept += [replace(row, nsd=None, hd95_mm=None) for row in group] if partly else group
+    return kept
 
 
 def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
@@ -60,7 +73,8 @@ def report(name: str, rows: Sequence[Row], source: Path, output: Path) -> None:
     compared = claims(rows)
     if compared:
         (output / f"{name}-claims.md").write_text(claims_markdown(compared), encoding="utf-8")
-        plots.dice_by_count([row for row in rows if row.method in IN_CURVES], output / f"{name}-dice-by-k.png")
+        for names, part in ((IN_CURVES, "dice-by-k"), (IN_CHOICE, "choice")):
+            plots.dice_by_count([row for row in rows if row.method in names], output / f"{name}-{part}.png")
         there = {method: color for method, color in IN_GAINS.items() if any(row.method == method for row in rows)}
         plots.gain_by_label(rows, 5, output / f"{name}-gain-by-label.png", there)
         plots.errors_covered(_cover(source, name), output / f"{name}-errors-covered.png")

@@ -21,6 +21,7 @@ import torch  # noqa: E402
 
 from EfficientSegLib import bundle as bundles  # noqa: E402
 from EfficientSegLib.geometry import patch_grid  # noqa: E402
+from EfficientSegLib.networks.compact import unpack  # noqa: E402
 from EfficientSegLib.resampling import shrink_labels  # noqa: E402
 from EfficientSegLib.segment import load_model  # noqa: E402
 from EfficientSegLib.training.config import read_config  # noqa: E402
@@ -59,10 +60,13 @@ def main() -> None:
         optimiser.step()
         step += 1
         if step % 20 == 1:
-            print(step, round(float(loss), 3), flush=True)
+            print(step, round(float(loss.detach()), 3), flush=True)
     given.output.mkdir(parents=True, exist_ok=True)
     weights = given.output / "weights.pt"
-    torch.save({name: value.half().contiguous() for name, value in model.state_dict().items()}, weights)
+    # Both networks are stored as they were: in the form for inference, some of their parameters have other names.
+    state = unpack(torch.load(bundle.weights_path, map_location="cpu", weights_only=True))
+    taught = {f"score_head.{name}": value for name, value in model.score_head.state_dict().items()}
+    torch.save({name: value.half().contiguous() for name, value in {**state, **taught}.items()}, weights)
     stored = bundles.Weights("weights.pt", bundles.checksum(weights))
     bundles.save(dataclasses.replace(bundle, weights=stored), given.output)
 
