@@ -116,7 +116,7 @@ METHODS = {
         Method("random", "nmsw", "nmsw", "random_foreground", {"draw": "uniform"}),
         Method("zoom", "nmsw", "zoom_out", "zoom_out", {}),
         Method("nmsw", "nmsw", "nmsw", "nmsw", {}),
-        Method("taught", "nmsw", "nmsw_taught", "nmsw", {}),
+        Method("taught", "nmsw", "nmsw", "nmsw", {"teaching": 0.1}),
         Method("nmsw-one", "nmsw", "nmsw", "nmsw", {"class_weights": "one"}),
     )
 }
