@@ -63,7 +63,7 @@ METHODS = [
     Method("NMSW, K = 5", "nmsw", {**NMSW, "top_k": 5}),
     Method("NMSW, K = 30", "nmsw", {**NMSW, "top_k": 30}),
     Method("NMSW, all", "nmsw", {**NMSW, "top_k": None, "class_weights": "one"}),
-    Method("random foreground, K = 30", "random_foreground", {"top_k": 30}),
+    Method("random foreground, K = 30", "random_foreground", {**NMSW, "top_k": 30}),
     Method("zoom-out", "zoom_out", {}),
 ]
 
@@ -141,7 +141,7 @@ def _measure(methods: list[Method], bundle: Bundle, shape: Index, source: Path, 
             every = _every(method, shape, given.timed_patches)
             labels = folder / "labels.npy"
             runs[method.name].append(_run(method, bundle, source, folder, labels, every, given.threads))
-            if every == 1 and not given.timed_patches:
+            if labels.exists() and not given.timed_patches:
                 found = np.load(labels)
                 if method.strategy == "monai":
                     dense = found
