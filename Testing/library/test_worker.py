@@ -43,7 +43,7 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("Dr. Jöhn Ωé")
     write_tiny_ct(folder / "Lüngé.nii.gz")
     write_tiny_bundle(folder / "bündle")
-    write_tiny_bundle(folder / "slow", overlap=0.85, top_k=None)
+    write_tiny_bundle(folder / "slow", overlap=0.93, top_k=None)  # thousands of patches
     return folder
 
 

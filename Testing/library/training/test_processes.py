@@ -70,7 +70,10 @@ def test_two_processes_started_by_torchrun_equal_the_mean_gradient_of_two_single
     changes = {"processes": 2, "iterations": 1, "clip": 1e6}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*start, *command(tiny_json, data_folder, tmp_path, **changes)], env=ENVIRONMENT, capture_output=True, text=True
+        [*start, *command(tiny_json, data_folder, tmp_path, **changes)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "bundle" / "bundle.json").is_file()
@@ -81,7 +84,7 @@ def test_two_processes_stopped_by_a_signal_go_on_bit_for_bit(tiny_json, data_fol
     changes = {"processes": 2, "iterations": 8}
     train(config(tiny_json, **changes), data_folder, tmp_path / "whole")
     arguments = command(tiny_json, data_folder, tmp_path / "parts", **changes)
-    process = subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT, stderr=subprocess.PIPE, encoding="utf-8")
     deadline = time.monotonic() + 300
     table = tmp_path / "parts" / STEPS
     while process.poll() is None and time.monotonic() < deadline:

@@ -187,9 +187,16 @@ class Watch:
 
     def _called(self, caller: Any, event: str) -> None:
         widget = self._widget()
-        if widget:  # false once the C++ side is gone
+        if not widget:  # once the C++ side is gone
+            self.clear()
+            return
+        try:
             getattr(widget, self._react)()
-        else:
+        except ValueError:
+            # A wrapper that is collected on the way (the garbage collector runs where it likes) takes its widget along:
+            # what reacted is gone, as it might have been a moment earlier.
+            if self._widget():
+                raise
             self.clear()
 
 
