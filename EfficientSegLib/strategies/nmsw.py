@@ -12,6 +12,7 @@ from torch import Tensor
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.networks.topk import top_k
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.coverage import by_coverage
 from EfficientSegLib.strategies.overview import Overview, look
 from EfficientSegLib.strategies.reading import Budget, Reading, foreground_first, go_on, trust_of
 
@@ -21,6 +22,7 @@ class Options(Budget):
     """How NMSW looks at a volume."""
 
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
+    order: Literal["priority", "coverage"] = "priority"  # coverage: less for what better patches cover already
 
 
 def predict(
@@ -43,10 +45,11 @@ def predict(
     """
     if not isinstance(model, GlobalLocalModel):
         raise wrong_model("nmsw", "sliding_window")
-    settings = {"pad_value": options.pad_value}
+    settings = {"pad_value": options.pad_value, "order": options.order}
     if earlier is None:
         overview = look(volume, model, options.pad_value)
-        earlier = Reading("nmsw", model, overview, _by_priority(overview), options.memory_mb, settings)
+        order = _by_priority(overview) if options.order == "priority" else _by_coverage(overview)
+        earlier = Reading("nmsw", model, overview, order, options.memory_mb, settings)
     else:
         earlier.check("nmsw", volume, model, settings)
     return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher())
@@ -59,3 +62,13 @@ def _by_priority(overview: Overview) -> list[int]:
     means, and stays right where scores lie further apart.
     """
     return foreground_first(top_k(overview.scores, len(overview.scores)), overview.foreground)
+
+
+def _by_coverage(overview: Overview) -> list[int]:
+    """All candidates, by `coverage.by_coverage` among those with structure; what shows none comes last, by score."""
+    seen = overview.foreground.nonzero()[:, 0].tolist()
+    if not seen:
+        return _by_priority(overview)
+    chosen = by_coverage([overview.grid[index] for index in seen], overview.scores[seen].numpy())
+    first = [seen[index] for index in chosen]
+    return first + _by_priority(overview)[len(first) :]

@@ -204,3 +204,17 @@ def test_patches_without_structure_come_last_however_far_scores_lie_apart(model,
     foreground = torch.arange(15) % 2 == 0
     wide = replace(overview, scores=torch.linspace(-300, 70, 15), foreground=foreground)
     assert nmsw._by_priority(wide) == [14, 12, 10, 8, 6, 4, 2, 0, 13, 11, 9, 7, 5, 3, 1]
+
+
+def test_by_coverage_other_patches_come_first_and_going_on_is_exact_there_too(model, volume):
+    fresh = predict(nmsw, volume, model, 6, order="coverage")
+    plain = predict(nmsw, volume, model, 6)
+    assert fresh.patches[0].box == plain.patches[0].box
+    assert [patch.box for patch in fresh.patches] != [patch.box for patch in plain.patches]
+    assert [patch.rank for patch in fresh.patches] == [1, 2, 3, 4, 5, 6]
+    some = predict(nmsw, volume, model, 2, order="coverage")
+    assert [patch.box for patch in some.patches] == [patch.box for patch in fresh.patches[:2]]
+    more = predict(nmsw, volume, model, 6, some.reading, order="coverage")
+    assert torch.equal(field(more), field(fresh))
+    with pytest.raises(ContinuationError, match="Its order was coverage, now it is priority"):
+        predict(nmsw, volume, model, 8, more.reading)
