@@ -70,7 +70,7 @@ METHODS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", required=True, type=Path, help="folder of methods.csv and methods.md")
+    parser.add_argument("--output", required=True, type=Path, help="folder of methods.csv, methods.md and methods.png")
     parser.add_argument("--sizes", nargs="+", type=_shape, default=[(192,) * 3, (256,) * 3], help="192 or 512x512x400")
     parser.add_argument("--labels", type=int, default=20, help="background included")
     parser.add_argument("--backbone", default="unet", help="local network")
@@ -89,6 +89,7 @@ def main() -> None:
             rows = list(_measure(methods, bundle, shape, source, Path(folder), given))
             _append(rows, given.output / "methods.csv")
             (given.output / "methods.md").write_text(table(given.output / "methods.csv"), encoding="utf-8")
+            draw(given.output / "methods.csv", given.output / "methods.png")
             print(table(given.output / "methods.csv"), flush=True)
 
 
@@ -263,6 +264,32 @@ def _line(row: dict, reference: dict | None) -> str:
         same,
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def draw(path: Path, picture: Path) -> None:
+    """How seconds and memory grow with the volume, one line per method and number of labels, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if not row["failed"] and row["labels"] == "20"]
+    figure = Figure(figsize=(12, 4.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2)
+    for number, name in enumerate(dict.fromkeys(row["method"] for row in rows)):
+        own = sorted((row for row in rows if row["method"] == name), key=_voxels)
+        for axes, column in zip(panels, ("total_s", "peak_mb")):
+            style = {"color": f"C{number}", "marker": "o", "markersize": 4, "label": name}
+            axes.plot([_voxels(row) / 1e6 for row in own], [float(row[column]) for row in own], **style)
+    for axes, title in zip(panels, ("seconds, file to file", "peak memory, MB")):
+        axes.set(xscale="log", yscale="log", xlabel="million voxels", title=title)
+        axes.grid(alpha=0.3, which="both")
+    panels[0].legend(fontsize=7)
+    figure.savefig(picture, format="png")
+
+
+def _voxels(row: dict) -> int:
+    return int(np.prod([int(part) for part in row["volume"].split("×")], dtype=np.int64))
 
 
 def _shape(text: str) -> Index:

@@ -21,9 +21,9 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from EfficientSegLib import bundle as bundles  # noqa: E402
-from EfficientSegLib import resources  # noqa: E402
+from EfficientSegLib import networks, resources  # noqa: E402
 from EfficientSegLib.preprocess import prepare  # noqa: E402
-from EfficientSegLib.segment import Listener, load_model, segment  # noqa: E402
+from EfficientSegLib.segment import Listener, load_model, read_weights, segment  # noqa: E402
 from EfficientSegLib.volume import Volume, read, write  # noqa: E402
 
 
@@ -150,11 +150,9 @@ def _monai(volume: Volume, bundle, model, given, measured: Measured) -> np.ndarr
 
 def _plain(bundle) -> torch.nn.Module:
     """The network as its author would run it: eager, in torch's own layout."""
-    from EfficientSegLib import networks
-
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_labels)
-    model.load_state_dict(torch.load(bundle.weights_path, weights_only=True))
-    return model.eval()
+    read_weights(bundle, model)
+    return model.float().eval()
 
 
 @contextmanager
