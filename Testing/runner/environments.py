@@ -33,9 +33,6 @@ TEST = (
     Group("tests", (("pytest>=8", "ruff>=0.6", "psutil>=5.9"),)),
     # monai alone: its newest release would replace an older torch
     Group("comparison", (("monai>=1.5", "einops>=0.6"),), ("--no-deps",)),
-    Group("logs", (("tensorboard>=2.14",),), optional="the test of TensorBoard's event files"),
-    # alone: what it would bring along reports home
-    Group("openvino", (("openvino>=2026",),), ("--no-deps",), optional="the tests of the OpenVINO backend"),
     Group(
         "panel",
         (("slicer-core>=5.13", "PySide6-Essentials>=6.6"),),
