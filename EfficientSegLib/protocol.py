@@ -7,7 +7,7 @@ prints is simply log text. A newer field may be added; a changed meaning raises 
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from EfficientSegLib.errors import OptionError, ProtocolError
 from EfficientSegLib.geometry import PatchBox, ScoredBox
@@ -35,6 +35,11 @@ class Request:
     temporary: bool = False  # output_dir is the parent's scratch folder: removed if the parent is gone
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the hardware has it and the bundle bears it
     backend: Literal["torch", "openvino"] = "torch"  # openvino: an optional package, on the CPU
+    keep: bool = False  # keep what was read for `continue_from` of a later request: up to memory_mb, and the volume
+    first: tuple[PatchBox, ...] = ()  # of the input volume: patches that touch them are read before all others
+    only_first: bool = False  # besides what was read before, read nothing but these
+    structures: tuple[int, ...] = ()  # label values: patches that touch them in the coarse labels come next
+    region: PatchBox | None = None  # of the input volume: only patches that touch it; outside it labels are 0
     protocol: int = PROTOCOL
 
 
@@ -107,6 +112,56 @@ class Partial:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What this run takes: `base_seconds` + n * `patch_seconds` for n patches that are not read yet.
+
+    Sent once the first patch was timed, and again at the end. In a run that goes on, the base is what going on costs.
+    """
+
+    base_seconds: float  # all but the patches: from the request to `Finished`, the end of it estimated at first
+    patch_seconds: float  # one patch, its share of labels on the way included
+    candidates: int  # patches that could be read in all
+
+
+@dataclass(frozen=True)
+class PatchChange:
+    """What one patch was good for."""
+
+    rank: int  # of `Patches`
+    changed_ml: dict[str, float]  # by label value: volume in the patch that gained or lost this label; 0 is left out
+
+
+@dataclass(frozen=True)
+class SegmentRefinement:
+    """How one segment came about."""
+
+    value: int  # label value
+    ml: float
+    surface_refined: float  # share of its surface voxels that lie inside patches that were read, 0 to 1; 1 if none
+    changed_ml: float  # gained or lost against the coarse labels
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a look is worth it."""
+
+    box: PatchBox  # of the input volume
+    value: int  # label value of the segment it is about
+    kind: Literal["changed", "disagreement", "unvisited"]
+    worth: float  # an order, no probability; higher is earlier
+    ml: float  # of what changed or is disputed; of the segment in the box, where nobody looked closely
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What the patches changed, and where to look first; once, after the last labels."""
+
+    patches: tuple[PatchChange, ...]  # those that were read, by rank
+    segments: tuple[SegmentRefinement, ...]  # by label value
+    places: tuple[Place, ...]  # in the order of review
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know that does not stop the run."""
 
@@ -125,7 +180,7 @@ class Finished:
     complete: bool
     patches_read: int
     patches_total: int
-    run_id: str = ""  # what a later request of more patches can go on from; "": nothing was kept
+    run_id: str = ""  # what a later request of more patches can go on from; "": nothing was kept (`Request.keep`)
 
 
 @dataclass(frozen=True)
@@ -138,11 +193,21 @@ class Failed:
     cancelled: bool = False  # no mistake: stopped on request, before there was anything to keep
 
 
-Event = Ready | Started | Heartbeat | Progress | Patches | ClassWeights | Partial | Warned | Finished | Failed
-EVENTS = {
-    kind.__name__: kind
-    for kind in (Ready, Started, Heartbeat, Progress, Patches, ClassWeights, Partial, Warned, Finished, Failed)
-}
+Event = (
+    Ready
+    | Started
+    | Heartbeat
+    | Progress
+    | Patches
+    | ClassWeights
+    | Partial
+    | Pace
+    | Reviewed
+    | Warned
+    | Finished
+    | Failed
+)
+EVENTS = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def encode(event: Event) -> str:
