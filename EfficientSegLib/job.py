@@ -2,34 +2,26 @@
 
 import os
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib import devices, record, resources
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
-from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
-from EfficientSegLib.geometry import PatchBox, ScoredBox
-from EfficientSegLib.protocol import ClassWeights, Event, Finished, Partial, Patches, Progress, Request, Started, Warned
+from EfficientSegLib.kept import ModelKeeper, RunKeeper
+from EfficientSegLib.protocol import Finished, Request, Started
+from EfficientSegLib.reporter import Emit, Reporter, write_labels
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from EfficientSegLib.segment import Segmentation
     from EfficientSegLib.volume import Volume
 
 LABELS, SEGMENTATION, RECORD = "labels.npy", "segmentation.seg.nrrd", "run.json"
-KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
-
-Emit = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -43,55 +35,6 @@ class Outcome:
     device: str
 
 
-class ModelKeeper:
-    """Keeps the model used last: the next run with the same weights, network and device begins at once."""
-
-    def __init__(self) -> None:
-        self._key: tuple | None = None
-        self._model: nn.Module | None = None
-
-    def get(self, bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> "nn.Module":
-        """The bundle's model on the device, loaded only if it is another one than last time."""
-        from EfficientSegLib.segment import load_model
-
-        key = (bundle.weights.sha256, repr(bundle.network), bundle.num_labels, device, precision, backend)
-        if key != self._key:
-            self._key, self._model = None, None  # the old one goes before the new one comes
-            self._model = load_model(bundle, device, precision, backend)
-            self._key = key
-        return self._model
-
-
-class RunKeeper:
-    """Keeps what the last run has read, so that the next one can read on; gone once any other run begins.
-
-    It holds the prepared volume, the coarse logits and the patch logits (see `strategies.reading.Reading`), in memory
-    up to the strategy's `memory_mb`, beyond that in a file that goes with the process.
-    """
-
-    def __init__(self) -> None:
-        self._run_id = ""
-        self._segmentation: Segmentation | None = None
-
-    def begin(self, run_id: str) -> None:
-        """A run begins that goes on from `run_id` ("": from nothing); whatever else is kept goes."""
-        if run_id != self._run_id:
-            self._run_id, self._segmentation = "", None
-
-    def take(self) -> "Segmentation | None":
-        """The kept run that the present one goes on from, if there is one; nothing is kept afterwards."""
-        kept, self._run_id, self._segmentation = self._segmentation, "", None
-        return kept
-
-    def keep(self, segmentation: "Segmentation") -> str:
-        """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from."""
-        if segmentation.reading is None:
-            return ""
-        self._run_id = uuid.uuid4().hex
-        self._segmentation = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
-        return self._run_id
-
-
 def run(
     request: Request,
     emit: Emit,
@@ -101,8 +44,8 @@ def run(
 ) -> Outcome:
     """Segment what the request names; its files lie in `output_dir` when this returns.
 
-    Events go to `emit`, all but the last: the caller says Finished or Failed. With `runs`, the last run can be
-    continued; where it cannot, everything is read anew, with a warning and the same result.
+    Events go to `emit`, all but the last: the caller says Finished or Failed. With `runs`, a run that asked to be kept
+    can be continued; where it cannot, everything is read anew, with a warning and the same result.
 
     Raises:
         Stopped: asked to stop before there were any labels. Later, labels as far as they came are written.
@@ -112,7 +55,7 @@ def run(
     runs = runs or RunKeeper()
     runs.begin(request.continue_from)
     resources.forget_peak()
-    reporter = _Reporter(emit, Path(request.output_dir), should_stop)
+    reporter = Reporter(emit, Path(request.output_dir), should_stop)
     reporter.stop_if_asked()
     bundle = bundles.load(request.bundle)
     _check_folder(Path(request.output_dir))
@@ -161,7 +104,7 @@ def run(
         complete=segmentation.complete,
         patches_read=segmentation.patches_read,
         patches_total=segmentation.patches_total,
-        run_id=runs.keep(segmentation),
+        run_id=runs.keep(segmentation) if request.keep else "",
     )
     return Outcome(finished, volume, bundle, segmentation, device)
 
@@ -216,7 +159,7 @@ def _check_size(request: Request, bundle: Bundle, shape: tuple, spacing_mm: tupl
     resources.check_disk(request.output_dir, resources.result_mb(shape))
 
 
-def _read(request: Request, bundle: Bundle, reporter: "_Reporter") -> "Volume":
+def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
     from EfficientSegLib import suitability, volume
 
     image = volume.read(request.input)
@@ -231,7 +174,7 @@ def _read(request: Request, bundle: Bundle, reporter: "_Reporter") -> "Volume":
 
 
 def _continue(
-    request: Request, volume, bundle, model, reporter: "_Reporter", threads: int, runs: RunKeeper
+    request: Request, volume, bundle, model, reporter: Reporter, threads: int, runs: RunKeeper
 ) -> "Segmentation":
     """Segment on top of the kept run, or from the beginning where that cannot be; the result is the same."""
     earlier = runs.take()
@@ -251,7 +194,7 @@ def _segment(
     volume,
     bundle,
     model,
-    reporter: "_Reporter",
+    reporter: Reporter,
     threads: int,
     earlier: "Segmentation | None" = None,
 ) -> "Segmentation":
@@ -285,83 +228,12 @@ def _write(request: Request, volume, bundle, segmentation) -> Path:
     from EfficientSegLib.volume import write_segmentation
 
     path = Path(request.output_dir) / LABELS
-    _write_array(segmentation.labels, path)
+    write_labels(segmentation.labels, path)
     if request.save_segmentation:
         write_segmentation(segmentation.labels, volume, bundle.shown_labels, path.with_name(SEGMENTATION))
     return path
 
 
-def _write_array(array: np.ndarray, path: Path) -> None:
-    with replacing(path) as part, open(part, "wb") as file:
-        # I fastest, as in the application's image: it then copies five times as fast.
-        np.save(file, np.asfortranarray(array), allow_pickle=False)
-
-
 def _timed(work: Callable) -> tuple:
     began = time.perf_counter()
     return work(), time.perf_counter() - began
-
-
-class _Reporter:
-    """Turns what the pipeline tells into events, and a wish to stop into the right end."""
-
-    def __init__(self, emit: Emit, folder: Path, should_stop: Callable[[], bool]) -> None:
-        self._emit = emit
-        self._folder = folder
-        self._should_stop = should_stop
-        self._has_labels = False
-        self._fraction = 0.0
-        self._partials: list[Path] = []
-        self.warnings: list[str] = []
-
-    def listener(self):
-        """A `segment.Listener` that speaks for this reporter."""
-        from EfficientSegLib.segment import Listener
-
-        reporter = self
-
-        class Speaking(Listener):
-            progress = staticmethod(reporter.progress)
-            patches = staticmethod(reporter.patches)
-            class_weights = staticmethod(reporter.class_weights)
-            partial = staticmethod(reporter.partial)
-            warn = staticmethod(reporter.warn)
-            should_stop = staticmethod(reporter.stop_if_asked)
-
-        return Speaking()
-
-    def stop_if_asked(self) -> bool:
-        """Whether to stop with what there is; without any labels there is nothing to stop with."""
-        if not self._should_stop():
-            return False
-        if not self._has_labels:
-            raise Stopped
-        return True
-
-    def progress(self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left=None) -> None:
-        self._has_labels = self._has_labels or (stage == "patches" and done > 0)
-        if stage in ("read", "load", "prepare", "coarse"):
-            self.stop_if_asked()
-        self._fraction = max(self._fraction, round(fraction, 4))  # never back
-        self._emit(Progress(stage, self._fraction, done, total, seconds_left))
-
-    def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
-        self.stop_if_asked()
-        self._emit(Patches(tuple(boxes), candidates))
-
-    def class_weights(self, weights: dict[int, float]) -> None:
-        self._emit(ClassWeights({str(value): round(float(weight), 6) for value, weight in weights.items()}))
-
-    def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
-        path = self._folder / f"partial_{len(self._partials):04d}.npy"
-        _write_array(labels, path)
-        self._partials.append(path)
-        if len(self._partials) > KEPT_PARTIALS:
-            self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
-        self._has_labels = True
-        self._emit(Partial(str(path), box, patches_read, patches_total))
-
-    def warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
-            self._emit(Warned(text))

@@ -2,8 +2,8 @@
 
 Says Ready, then takes one request per line of standard input until the input ends or a Shutdown comes. Each request is
 answered by events (protocol.py) and exactly one end, Finished or Failed. The model stays loaded for the next request,
-and what the last run has read stays until another run begins, so that one with more patches can continue it
-(`continue_from`): the prepared volume, the coarse logits, and the patch logits up to the strategy's `memory_mb`.
+and what a run has read stays on request (`keep`) until another run begins, so that one with more patches can continue
+it (`continue_from`): the prepared volume, the coarse logits, and the patch logits up to the strategy's `memory_mb`.
 `--once request.json` does one request and exits with 0 or 1.
 
 Cancelled before the coarse pass is done there are no labels to keep: the run ends with Failed(cancelled=True), which is
@@ -24,6 +24,7 @@ from pathlib import Path
 from EfficientSegLib import __version__, job, resources
 from EfficientSegLib.errors import EfficientSegError, ProtocolError
 from EfficientSegLib.failures import explain
+from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.lifeline import Channel, Lifeline, heartbeat, lines, take_input
 from EfficientSegLib.protocol import Event, Failed, Finished, Ready, Request, Shutdown, decode_request
 
@@ -37,8 +38,8 @@ class Worker:
         self._channel = channel
         self._lifeline = lifeline
         self._stop = stop or threading.Event()
-        self._models = job.ModelKeeper()
-        self._runs = job.RunKeeper()
+        self._models = ModelKeeper()
+        self._runs = RunKeeper()
 
     def answer(self, request: Request) -> bool:
         """Run one request; whether it was finished."""

@@ -17,6 +17,7 @@ from EfficientSegLib.environment import ROOT
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
+from EfficientSegLib.kept import ModelKeeper
 
 INTERRUPTED = 130  # what shells call a command ended by Ctrl-C
 SEGMENTATION_ENDING = ".seg.nrrd"
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
         )
         try:
-            outcome = job.run(request, bar, job.ModelKeeper(), stop.is_set)
+            outcome = job.run(request, bar, ModelKeeper(), stop.is_set)
         except Stopped as error:
             bar.close()
             print(error.what)

@@ -23,7 +23,7 @@ LAYERS = [
     {"networks"},
     {"strategies"},
     {"segment", "record", "training", "evaluation", "adapters"},
-    {"job", "lifeline", "worker", "commands", "__main__"},
+    {"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
 ]
 FILES = sorted(LIBRARY.rglob("*.py"))
 SLICER_FILES = sorted((ROOT / "EfficientSeg").rglob("*.py"))

@@ -17,7 +17,7 @@ from worker_client import PATIENCE_SECONDS, WorkerClient
 
 from EfficientSegLib import protocol
 from EfficientSegLib.environment import is_running, worker_environment
-from EfficientSegLib.job import ModelKeeper, RunKeeper
+from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.protocol import (
     ClassWeights,
     Failed,
@@ -145,8 +145,8 @@ def test_another_model_replaces_the_kept_one(inputs, tmp_path):
 
 def test_a_run_goes_on_from_the_last_one_and_equals_a_fresh_run(worker, request_for, tmp_path):
     fresh = np.load(worker.ask(request_for(options={"top_k": 9}))[-1].labels)
-    first = worker.ask(request_for(options={"top_k": 3}))[-1]
-    events = worker.ask(request_for(options={"top_k": 9}, continue_from=first.run_id))
+    first = worker.ask(request_for(options={"top_k": 3}, keep=True))[-1]
+    events = worker.ask(request_for(options={"top_k": 9}, continue_from=first.run_id, keep=True))
     assert not any("anew" in event.text for event in events if isinstance(event, protocol.Warned))
     assert next(event for event in events if isinstance(event, Partial)).patches_read == 3
     assert events[-1].patches_read == 9 and events[-1].run_id not in ("", first.run_id)
@@ -172,7 +172,7 @@ def test_what_cannot_go_on_is_computed_anew_and_said_so(worker, request_for, tmp
     if why == "other strategy":
         changes = {"strategy": "sliding_window"}
     fresh = np.load(worker.ask(request_for(**changes))[-1].labels)
-    first = worker.ask(request_for(options={"top_k": 3}))[-1]
+    first = worker.ask(request_for(options={"top_k": 3}, keep=True))[-1]
     if why == "forgotten":
         worker.ask(request_for(options={"top_k": 1}))
     events = worker.ask(request_for(**changes, continue_from=first.run_id))
@@ -180,6 +180,11 @@ def test_what_cannot_go_on_is_computed_anew_and_said_so(worker, request_for, tmp
     assert any("computed anew" in text and words in text for text in warnings), warnings
     assert isinstance(events[-1], Finished)
     np.testing.assert_array_equal(np.load(events[-1].labels), fresh)
+
+
+def test_nothing_is_kept_where_nobody_asked_for_it(worker, request_for):
+    end = worker.ask(request_for(options={"top_k": 2}))[-1]
+    assert end.run_id == "" and end.patches_read == 2
 
 
 def test_a_kept_run_is_gone_once_another_begins_or_takes_it():

@@ -1,0 +1,63 @@
+"""What a warm worker keeps between two requests: the model, and on request what the last run has read."""
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from EfficientSegLib.bundle import Bundle
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from EfficientSegLib.segment import Segmentation
+
+
+class ModelKeeper:
+    """Keeps the model used last: the next run with the same weights, network and device begins at once."""
+
+    def __init__(self) -> None:
+        self._key: tuple | None = None
+        self._model: nn.Module | None = None
+
+    def get(self, bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> "nn.Module":
+        """The bundle's model on the device, loaded only if it is another one than last time."""
+        from EfficientSegLib.segment import load_model
+
+        key = (bundle.weights.sha256, repr(bundle.network), bundle.num_labels, device, precision, backend)
+        if key != self._key:
+            self._key, self._model = None, None  # the old one goes before the new one comes
+            self._model = load_model(bundle, device, precision, backend)
+            self._key = key
+        return self._model
+
+
+class RunKeeper:
+    """Keeps what the last run has read, so that the next one can read on; gone once any other run begins.
+
+    It holds the prepared volume, the coarse logits and the patch logits (see `strategies.reading.Reading`), in memory
+    up to the strategy's `memory_mb`, beyond that in a file that goes with the process.
+    """
+
+    def __init__(self) -> None:
+        self._run_id = ""
+        self._segmentation: Segmentation | None = None
+
+    def begin(self, run_id: str) -> None:
+        """A run begins that goes on from `run_id` ("": from nothing); whatever else is kept goes."""
+        if run_id != self._run_id:
+            self._run_id, self._segmentation = "", None
+
+    def take(self) -> "Segmentation | None":
+        """The kept run that the present one goes on from, if there is one; nothing is kept afterwards."""
+        kept, self._run_id, self._segmentation = self._segmentation, "", None
+        return kept
+
+    def keep(self, segmentation: "Segmentation") -> str:
+        """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from."""
+        if segmentation.reading is None:
+            return ""
+        self._run_id = uuid.uuid4().hex
+        self._segmentation = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
+        return self._run_id

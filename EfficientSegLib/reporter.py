@@ -1,0 +1,91 @@
+"""What the pipeline tells, as events of the protocol; and a wish to stop, as the right end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from EfficientSegLib.failures import Stopped
+from EfficientSegLib.files import replacing
+from EfficientSegLib.geometry import PatchBox, ScoredBox
+from EfficientSegLib.protocol import ClassWeights, Event, Partial, Patches, Progress, Warned
+
+KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
+
+Emit = Callable[[Event], None]
+
+
+def write_labels(array: np.ndarray, path: Path) -> None:
+    """Write labels (I, J, K) as .npy, whole or not at all.
+
+    Raises:
+        VolumeError: the disk is full, or the folder may not be written.
+    """
+    with replacing(path) as part, open(part, "wb") as file:
+        # I fastest, as in the application's image: it then copies five times as fast.
+        np.save(file, np.asfortranarray(array), allow_pickle=False)
+
+
+class Reporter:
+    """Turns what the pipeline tells into events, and a wish to stop into the right end."""
+
+    def __init__(self, emit: Emit, folder: Path, should_stop: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._folder = folder
+        self._should_stop = should_stop
+        self._has_labels = False
+        self._fraction = 0.0
+        self._partials: list[Path] = []
+        self.warnings: list[str] = []
+
+    def listener(self):
+        """A `segment.Listener` that speaks for this reporter."""
+        from EfficientSegLib.segment import Listener
+
+        reporter = self
+
+        class Speaking(Listener):
+            progress = staticmethod(reporter.progress)
+            patches = staticmethod(reporter.patches)
+            class_weights = staticmethod(reporter.class_weights)
+            partial = staticmethod(reporter.partial)
+            warn = staticmethod(reporter.warn)
+            should_stop = staticmethod(reporter.stop_if_asked)
+
+        return Speaking()
+
+    def stop_if_asked(self) -> bool:
+        """Whether to stop with what there is; without any labels there is nothing to stop with."""
+        if not self._should_stop():
+            return False
+        if not self._has_labels:
+            raise Stopped
+        return True
+
+    def progress(self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left=None) -> None:
+        self._has_labels = self._has_labels or (stage == "patches" and done > 0)
+        if stage in ("read", "load", "prepare", "coarse"):
+            self.stop_if_asked()
+        self._fraction = max(self._fraction, round(fraction, 4))  # never back
+        self._emit(Progress(stage, self._fraction, done, total, seconds_left))
+
+    def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
+        self.stop_if_asked()
+        self._emit(Patches(tuple(boxes), candidates))
+
+    def class_weights(self, weights: dict[int, float]) -> None:
+        self._emit(ClassWeights({str(value): round(float(weight), 6) for value, weight in weights.items()}))
+
+    def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
+        path = self._folder / f"partial_{len(self._partials):04d}.npy"
+        write_labels(labels, path)
+        self._partials.append(path)
+        if len(self._partials) > KEPT_PARTIALS:
+            self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
+        self._has_labels = True
+        self._emit(Partial(str(path), box, patches_read, patches_total))
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self._emit(Warned(text))
