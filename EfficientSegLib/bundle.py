@@ -43,17 +43,26 @@ class Intensity:
 
     window: low and high become to[0] and to[1], values beyond are clipped.
     zscore: mean 0 and deviation 1 over the volume, after clipping to its percentiles low and high.
+    standardise: (mean, deviation, largest), or null; applied last, as albumentations' Normalize does it in float32:
+        (value - mean * largest) / (deviation * largest). Models that were trained behind it need it to the last bit.
     """
 
     kind: Literal["window", "zscore"]
     low: float
     high: float
     to: tuple[float, float] = (0.0, 1.0)
+    standardise: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise OptionError(
                 f"intensity goes from {self.low} to {self.high}.", why="low must be below high.", mend="Swap them."
+            )
+        if self.standardise is not None and not min(self.standardise[1:]) > 0:
+            raise OptionError(
+                f"standardise is {self.standardise}.",
+                why="Values are divided by the deviation (second) times the largest value (third).",
+                mend="Use numbers above 0 for both, or leave it out.",
             )
 
 
@@ -77,6 +86,8 @@ class Preprocess:
     spacing_mm: tuple[float, float, float]
     intensity: Intensity
     crop: Crop = Crop()
+    # The last axis keeps the scan's own slices; the last of spacing_mm then only tells what the training saw.
+    native_slices: bool = False
 
     def __post_init__(self) -> None:
         axes = [next((axis for axis in ("RL", "AP", "SI") if letter in axis), "") for letter in self.orientation]
@@ -88,6 +99,15 @@ class Preprocess:
             )
         if min(self.spacing_mm) <= 0:
             raise OptionError(f"spacing_mm is {self.spacing_mm}.", why="Voxels have a size.", mend="Use millimetres.")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, without what is newer than the format and not used: checksums of older bundles stay valid."""
+        content = dataclasses.asdict(self)
+        if not self.native_slices:
+            del content["native_slices"]
+        if self.intensity.standardise is None:
+            del content["intensity"]["standardise"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -139,12 +159,19 @@ class Bundle:
     postprocess: Postprocess = Postprocess()
     provenance: dict[str, Any] = field(default_factory=dict)
     reduced_precision: tuple[Gate, ...] = ()  # written by `bundles --gate` only
+    # independent: each label has a channel (sigmoid) of its own, none is background, and labels may overlap.
+    outputs: Literal["exclusive", "independent"] = "exclusive"
     folder: str = ""
 
     @property
     def num_labels(self) -> int:
-        """Channels of the logits: background and all labels, auxiliary ones too."""
+        """Channels of the logits of a volume: background and all labels, auxiliary ones too."""
         return len(self.labels) + 1
+
+    @property
+    def num_outputs(self) -> int:
+        """Channels that the network gives: those of the logits, less the background where labels are independent."""
+        return len(self.labels) if self.outputs == "independent" else self.num_labels
 
     @property
     def shown_labels(self) -> tuple[Label, ...]:
@@ -167,8 +194,10 @@ class Bundle:
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as a JSON object, without `folder`."""
-        content = dataclasses.asdict(self)
+        content = {**dataclasses.asdict(self), "preprocess": self.preprocess.to_json()}
         del content["folder"]
+        if self.outputs == "exclusive":
+            del content["outputs"]  # newer than the format: older versions read what does not need it
         return content
 
 

@@ -1,7 +1,8 @@
 """From the scanner's grid to the bundle's, and back: `Prepared` carries what was done.
 
 The volume is turned to the bundle's orientation by exchanging and flipping axes (never by interpolation), resampled
-along these axes to the bundle's spacing, cropped, and its values are normalised.
+along these axes to the bundle's spacing, cropped, and its values are normalised. A bundle that reads slices may keep
+those of the scan along the last axis.
 """
 
 from dataclasses import dataclass
@@ -40,10 +41,8 @@ def prepare(volume: Volume, rule: Preprocess) -> Prepared:
     axes, flips = axis_order(np.asarray(volume.direction, dtype=float).reshape(3, 3), rule.orientation)
     spacing = [volume.spacing_mm[axis] for axis in axes]
     oriented = orient(volume.array, axes, flips)
-    grid = tuple(
-        max(round(length * step / wanted), 1)
-        for length, step, wanted in zip(oriented.shape[1:], spacing, rule.spacing_mm)
-    )
+    wanted = (*rule.spacing_mm[:2], spacing[2] if rule.native_slices else rule.spacing_mm[2])
+    grid = tuple(max(round(length * step / wish), 1) for length, step, wish in zip(oriented.shape[1:], spacing, wanted))
     found = tuple(length * step / cells for length, step, cells in zip(oriented.shape[1:], spacing, grid))
     resampled = _resample(oriented, grid)
     crop = whole(grid)
@@ -97,10 +96,22 @@ def normalise(array: np.ndarray, rule: Intensity) -> np.ndarray:
     """Image values to network values, float32; see `bundle.Intensity`."""
     if rule.kind == "window":
         scale = (rule.to[1] - rule.to[0]) / (rule.high - rule.low)
-        return ((np.clip(array, rule.low, rule.high) - rule.low) * scale + rule.to[0]).astype(np.float32)
-    low, high = np.percentile(array, (rule.low, rule.high))
-    clipped = np.clip(array, low, high)
-    return ((clipped - clipped.mean()) / max(float(clipped.std()), 1e-8)).astype(np.float32)
+        values = ((np.clip(array, rule.low, rule.high) - rule.low) * scale + rule.to[0]).astype(np.float32)
+    else:
+        low, high = np.percentile(array, (rule.low, rule.high))
+        clipped = np.clip(array, low, high)
+        values = ((clipped - clipped.mean()) / max(float(clipped.std()), 1e-8)).astype(np.float32)
+    return values if rule.standardise is None else _standardise(values, *rule.standardise)
+
+
+def _standardise(values: np.ndarray, mean: float, deviation: float, largest: float) -> np.ndarray:
+    """What albumentations' Normalize does to float32 values, rounded where it rounds, in place.
+
+    It multiplies by a reciprocal that was rounded to float32; a division would differ in the last bit.
+    """
+    values -= np.float32(mean) * np.float32(largest)
+    values *= np.reciprocal(np.float32(deviation) * np.float32(largest))
+    return values
 
 
 def to_source(box: PatchBox, prepared: Prepared) -> PatchBox:

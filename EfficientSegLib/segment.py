@@ -93,7 +93,7 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
     """
     networks.check(bundle.network.name, bundle.network.options)
     strategies.check(bundle.strategy.name, bundle.strategy.options)
-    model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_labels)
+    model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_outputs)
     read_weights(bundle, model)
     if backend == "openvino":
         from EfficientSegLib.networks.openvino import for_openvino

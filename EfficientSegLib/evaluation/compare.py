@@ -227,9 +227,10 @@ def bundle_checksum(bundle: Bundle) -> str:
     parts = {
         "weights": bundle.weights.sha256,
         "network": asdict(bundle.network),
-        "preprocess": asdict(bundle.preprocess),
+        "preprocess": bundle.preprocess.to_json(),
         "postprocess": asdict(bundle.postprocess),
         "values": bundle.channel_values,
+        **({} if bundle.outputs == "exclusive" else {"outputs": bundle.outputs}),
     }
     return checksum(parts)
 

@@ -39,7 +39,7 @@ class RunCost:
         if key not in self._passes:
             if self._plain is None:  # not the one that runs: settings for inference hide layers from the counters
                 network = self._bundle.network
-                self._plain = networks.build(network.name, network.options, 1, self._bundle.num_labels)
+                self._plain = networks.build(network.name, network.options, 1, self._bundle.num_outputs)
             self._passes[key] = count_passes(self._plain)
         return self._passes[key]
 

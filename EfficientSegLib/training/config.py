@@ -105,9 +105,11 @@ class TrainConfig:
             content.pop(name, None)
         if self.start is not None:
             del content["start"]["bundle"]  # its weights count, not where they lie
-        template = dataclasses.asdict(self.template)
+        template = self.template.to_json()
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
         content["bundle"]["labels"] = [label.value for label in self.template.labels]
+        if "outputs" in template:  # told only where it is not the usual one
+            content["bundle"]["outputs"] = template["outputs"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -64,7 +64,7 @@ class Run:
         template = config.template
         torch.manual_seed(config.seed)
         network = template.network
-        model = networks.build(network.name, network.options, len(template.channels), template.num_labels)
+        model = networks.build(network.name, network.options, len(template.channels), template.num_outputs)
         if config.start is not None:
             begin(model, config.start)
         self.precision = Precision.choose(config.precision, place.device)

@@ -66,6 +66,30 @@ def test_channels_are_background_and_labels_and_auxiliary_ones_are_not_shown(tmp
     assert [label.name for label in bundle.shown_labels] == ["liver", "left kidney"]
 
 
+def test_independent_labels_have_a_channel_each_and_none_is_background(tmp_path):
+    exclusive = load(write_bundle(tmp_path / "one"))
+    independent = load(write_bundle(tmp_path / "two", outputs="independent"))
+    assert (exclusive.num_outputs, independent.num_outputs) == (4, 3)
+    assert independent.num_labels == 4 and independent.channel_values == (0, 1, 5, 0)
+
+
+def test_what_a_bundle_does_not_use_is_not_written_and_older_versions_can_read_it(tmp_path):
+    content = load(write_bundle(tmp_path / "one")).to_json()
+    assert "outputs" not in content
+    assert set(content["preprocess"]) == {"orientation", "spacing_mm", "intensity", "crop"}
+    assert set(content["preprocess"]["intensity"]) == {"kind", "low", "high", "to"}
+
+
+def test_what_a_slice_bundle_uses_is_written(tmp_path):
+    given = {"outputs": "independent", "preprocess__native_slices": True}
+    bundle = load(write_bundle(tmp_path / "one", **given, preprocess__intensity__standardise=[0.5, 0.5, 255]))
+    write_bundle(tmp_path / "two")
+    save(bundle, tmp_path / "two")
+    again = load(tmp_path / "two")
+    assert again.outputs == "independent" and again.preprocess == bundle.preprocess
+    assert again.preprocess.native_slices and again.preprocess.intensity.standardise == (0.5, 0.5, 255.0)
+
+
 def test_saved_and_loaded_is_the_same_bundle(tmp_path):
     bundle = load(write_bundle(tmp_path / "one", labels__0__name="Läsion"))
     write_bundle(tmp_path / "two")
@@ -108,6 +132,11 @@ def test_a_missing_key_is_named(tmp_path, key):
         ({"preprocess__spacing_mm": [1, 0, 1]}, "spacing_mm"),
         ({"preprocess__intensity__low": 300}, "low must be below high"),
         ({"preprocess__intensity__kind": "log"}, "'log'"),
+        ({"preprocess__intensity": None}, "'intensity' is missing"),
+        ({"preprocess__intensity__standardise": [0.5, 0, 255]}, "standardise.*divided by the deviation"),
+        ({"preprocess__intensity__standardise": [0.5, 0.5]}, "'standardise' is"),
+        ({"preprocess__native_slices": 1}, "native_slices"),
+        ({"outputs": "sigmoid"}, "'exclusive', 'independent'"),
         ({"postprocess": {"largest_component": [9]}}, "label 9.*No label has this value"),
         ({"licence__use": ""}, "no licence"),
         ({"licence__weights": ""}, "no licence"),

@@ -1,5 +1,6 @@
 """To the bundle's grid and back: `Prepared` must be invertible for every way a scanner may lie."""
 
+import dataclasses
 from itertools import permutations, product
 
 import numpy as np
@@ -60,6 +61,41 @@ def test_spacing_follows_the_field_of_view_to_whole_voxels():
     prepared = prepare(volume(shape=(9, 10, 12), spacing=(1.0, 2.0, 3.5)), rule("LPS"))
     assert prepared.array.shape == (1, 4, 10, 21)
     np.testing.assert_allclose(np.multiply(prepared.spacing_mm, prepared.grid), (9.0, 20.0, 42.0))
+
+
+@pytest.mark.parametrize("direction", ALL_DIRECTIONS[::7])
+def test_native_slices_keep_the_scans_own_along_the_last_axis(direction):
+    given = volume(direction, shape=(9, 10, 12), spacing=(1.0, 1.0, 1.0))
+    native = dataclasses.replace(rule(spacing=(2.0, 2.0, 5.0)), native_slices=True)
+    prepared = prepare(given, native)
+    depth = given.shape[prepared.axes[2]]
+    assert prepared.array.shape[3] == depth and prepared.spacing_mm[2] == 1.0
+    for cell in range(depth):  # each slice depends on itself alone
+        alone = np.full_like(given.array, -100)  # 0 for the network
+        orient(alone, prepared.axes, prepared.flips)[..., cell] = 300  # a view
+        seen = prepare(dataclasses.replace(given, array=alone), native).array
+        assert np.array_equal(np.flatnonzero(seen.any((0, 1, 2))), [cell])
+
+
+def test_standardising_is_albumentations_normalize_to_the_last_bit():
+    """Its formula, spelled out: (value - mean * 255) * (1 / (deviation * 255)), every step in float32."""
+    array = np.random.default_rng(3).uniform(-1200, 700, (1, 9, 8, 7)).astype(np.float32)
+    found = normalise(array, Intensity("window", -1000.0, 400.0, (0.0, 1.0), (0.485, 0.229, 255.0)))
+    value = normalise(array, Intensity("window", -1000.0, 400.0))
+    mean = np.array(0.485, dtype=np.float32)
+    mean = (mean * np.float32(255.0)).astype(np.float32)
+    deviation = (np.array(0.229, dtype=np.float32) * np.float32(255.0)).astype(np.float32)
+    factor = np.reciprocal(deviation, dtype=np.float32)
+    expected = (value - mean).astype(np.float32)
+    expected = (expected * factor).astype(np.float32)
+    assert found.dtype == np.float32 and np.array_equal(found, expected)
+    assert not np.array_equal(found, (value - mean) / deviation)  # a division would round otherwise
+
+
+def test_the_authors_second_normalisation_leaves_eight_thousandths():
+    array = np.array([[[[-2000, -1000, 400, 3000]]]], dtype=np.int16)
+    found = normalise(array, Intensity("window", -1000.0, 400.0, (0.0, 1.0), (0.5, 0.5, 255.0)))
+    np.testing.assert_allclose(found[0, 0, 0], [-1, -1, 1 / 127.5 - 1, 1 / 127.5 - 1], atol=1e-7)
 
 
 @pytest.mark.parametrize("depth", [200, 60])
