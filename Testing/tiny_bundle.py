@@ -24,7 +24,7 @@ def write_tiny_bundle(folder: Path, overlap: float = 0.5, top_k: int | None = 4,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = networks.build("nmsw", options, in_channels=1, num_labels=3)
+        model = networks.build("nmsw", options, in_channels=1, num_outputs=3)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / "weights.pt")
     bundle = Bundle(

@@ -1,7 +1,11 @@
 """Registry of networks and the contracts they meet.
 
-Every network file has a frozen dataclass `Options` and `build(options, in_channels, num_labels) -> nn.Module`.
-Shapes: B batch, C channels, L labels (background included), I J K voxel axes.
+Every network file has a frozen dataclass `Options` and `build(options, in_channels, num_outputs) -> nn.Module`.
+Shapes: B batch, C channels, L labels (background included), I J K voxel axes; of slice networks also S slices of a
+stack, K sigmoid channels (one per label, no background), H W pixel axes.
+
+What `num_outputs` counts: of networks over volumes the labels, background included, of which a voxel has exactly one
+(softmax); of `SliceModel`s the labels without background, each its own sigmoid channel, so that labels may overlap.
 """
 
 from importlib import import_module
@@ -14,6 +18,7 @@ from EfficientSegLib.options import read_options
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from EfficientSegLib.networks.heads import Heads
     from EfficientSegLib.networks.nmsw import Proposal
 
 NETWORKS = {
@@ -51,6 +56,29 @@ class GlobalLocalModel(Protocol):
     def class_weights(self) -> "Tensor": ...
 
 
+@runtime_checkable
+class SliceModel(Protocol):
+    """Labels the middle slice of a stack of neighbouring ones: (B, S, H, W) -> mask logits (B, K, H, W).
+
+    `position` (B,) is where in the scan each slice lies, 0 at its first and 1 at its last; None is unknown.
+    Networks without slice position take it and do not look at it.
+    """
+
+    size_multiple: tuple[int, int]  # other heights and widths are refused; whoever calls pads
+    num_outputs: int  # K
+    slices: int  # S, odd; 1 is a network that sees no neighbours
+
+    def __call__(self, stack: "Tensor", position: "Tensor | None" = None) -> "Tensor": ...
+
+    def with_presence(self, stack: "Tensor", position: "Tensor | None" = None) -> "tuple[Tensor, Tensor | None]":
+        """Mask logits, and logits (B, K) that a label is in the slice at all; None without such a head."""
+        ...
+
+    def heads(self, stack: "Tensor", position: "Tensor | None" = None) -> "Heads":
+        """All that the network says: for training."""
+        ...
+
+
 def check(name: str, options: dict[str, Any]) -> None:
     """Refuse an unknown network or options it does not know, without building it.
 
@@ -60,20 +88,20 @@ def check(name: str, options: dict[str, Any]) -> None:
     read_options(_module(name).Options, options)
 
 
-def build(name: str, options: dict[str, Any], in_channels: int, num_labels: int) -> "nn.Module":
+def build(name: str, options: dict[str, Any], in_channels: int, num_outputs: int) -> "nn.Module":
     """A new network with random weights.
 
     Args:
         name: a key of `NETWORKS`.
         options: its options as a JSON object; {} is the configuration of its paper.
         in_channels: channels of the input.
-        num_labels: labels, background included.
+        num_outputs: labels, background included; of a `SliceModel` its sigmoid channels, no background.
 
     Raises:
         OptionError: the network is unknown, or its options do not fit.
     """
     module = _module(name)
-    return module.build(read_options(module.Options, options), in_channels, num_labels)
+    return module.build(read_options(module.Options, options), in_channels, num_outputs)
 
 
 def _module(name: str):
