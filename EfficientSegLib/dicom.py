@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import SimpleITK as sitk
 
 from EfficientSegLib.errors import VolumeError
 
-SERIES, DESCRIPTION, MODALITY = "0020|000e", "0008|103e", "0008|0060"
+SERIES, DESCRIPTION, MODALITY, NUMBER = "0020|000e", "0008|103e", "0008|0060", "0020|0011"
+NO_DESCRIPTION = "without description"
 SLOPE, INTERCEPT = "0028|1053", "0028|1052"
 LARGEST_TURN = 1e-3  # difference between the directions of two slices of one stack
 UNEVEN, TOO_UNEVEN = 0.02, 0.1  # of the slice spacing
@@ -26,9 +28,12 @@ class Series:
 
 
 @dataclass(frozen=True)
-class _Slice:
+class Slice:
+    """What the header of one file tells."""
+
     path: str
     series: str
+    number: str
     description: str
     modality: str
     origin: np.ndarray  # (3,), LPS
@@ -37,15 +42,19 @@ class _Slice:
     fractions: bool  # the rescale makes fractions
 
 
-def read_series(folder: Path) -> Series:
+def read_series(folder: Path, files: Sequence[str] = ()) -> Series:
     """Read the one image series in a folder and its sub-folders.
+
+    Args:
+        folder: where it lies.
+        files: only these, relative to the folder: one series of several; (): all.
 
     Raises:
         VolumeError: there is none, or more than one; slices differ in size or direction, repeat, are missing or
             unevenly spaced; the gantry was tilted; a file is broken.
     """
-    slices, unread = _scan(folder)
-    series: dict[str, list[_Slice]] = {}
+    slices, unread = scan((str(folder / name) for name in files) if files else _all_files(folder))
+    series: dict[str, list[Slice]] = {}
     for item in slices:
         series.setdefault(item.series, []).append(item)
     if not series:
@@ -69,25 +78,37 @@ def read_series(folder: Path) -> Series:
     return Series(image, tuple(warnings))
 
 
-def _scan(folder: Path) -> tuple[list[_Slice], int]:
-    """The image files, and the number of DICOM files that hold no image or a broken one."""
+def _all_files(folder: Path) -> Iterable[str]:
+    for parent, _, names in sorted(os.walk(folder)):
+        yield from (os.path.join(parent, name) for name in sorted(names))
+
+
+def scan(paths: Iterable[str]) -> tuple[list[Slice], int]:
+    """The image files among `paths`, and the number of DICOM files that hold no image or a broken one.
+
+    Raises:
+        VolumeError: a file cannot be opened, or has another number of dimensions than three.
+    """
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     slices, unread = [], 0
-    for parent, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            path = os.path.join(parent, name)
-            reader.SetFileName(path)
-            try:
-                reader.ReadImageInformation()
-            except RuntimeError:
-                unread += name.upper() != "DICOMDIR" and _is_dicom(path)
-                continue
-            slices.append(_describe(reader, path))
+    for path in paths:
+        reader.SetFileName(path)
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            unread += os.path.basename(path).upper() != "DICOMDIR" and is_dicom(path)
+            continue
+        slices.append(_describe(reader, path))
     return slices, unread
 
 
-def _is_dicom(path: str) -> bool:
+def is_dicom(path: str) -> bool:
+    """Whether a file says at its beginning that it is DICOM.
+
+    Raises:
+        VolumeError: it cannot be opened.
+    """
     try:
         with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
@@ -97,7 +118,7 @@ def _is_dicom(path: str) -> bool:
         ) from error
 
 
-def _describe(reader: sitk.ImageFileReader, path: str) -> _Slice:
+def _describe(reader: sitk.ImageFileReader, path: str) -> Slice:
     def tag(key: str, default: str = "") -> str:
         text = reader.GetMetaData(key) if reader.HasMetaDataKey(key) else default
         return text.encode("utf-8", "replace").decode("utf-8").strip(" \0") or default
@@ -106,10 +127,11 @@ def _describe(reader: sitk.ImageFileReader, path: str) -> _Slice:
         raise VolumeError(
             f"{Path(path).name} has {reader.GetDimension()} dimensions.", why="Three are read.", mend="Leave it out."
         )
-    return _Slice(
+    return Slice(
         path,
         tag(SERIES),
-        tag(DESCRIPTION, "without description"),
+        tag(NUMBER),
+        tag(DESCRIPTION, NO_DESCRIPTION),
         tag(MODALITY),
         np.array(reader.GetOrigin()),
         np.array(reader.GetDirection()).reshape(3, 3),
@@ -125,7 +147,7 @@ def _is_whole(text: str) -> bool:
         return False
 
 
-def _refuse_several(folder: Path, series: dict[str, list[_Slice]]) -> None:
+def _refuse_several(folder: Path, series: dict[str, list[Slice]]) -> None:
     largest = sorted(series.values(), key=len, reverse=True)
     listed = ", ".join(f"{items[0].description!r} ({_images(len(items))})" for items in largest[:SHOWN_SERIES])
     more = f" and {len(largest) - SHOWN_SERIES} more" if len(largest) > SHOWN_SERIES else ""
@@ -140,7 +162,7 @@ def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def _order(stack: list[_Slice], name: str) -> tuple[list[_Slice], float]:
+def _order(stack: list[Slice], name: str) -> tuple[list[Slice], float]:
     """Sort along the normal; also the mean slice spacing in mm."""
     first = stack[0]
     if any(item.grid[2] != 1 for item in stack):
@@ -167,7 +189,7 @@ def _order(stack: list[_Slice], name: str) -> tuple[list[_Slice], float]:
     return stack, (height[-1] - height[0]) / (len(stack) - 1)
 
 
-def _check_spacing(stack: list[_Slice], step: float, name: str) -> list[str]:
+def _check_spacing(stack: list[Slice], step: float, name: str) -> list[str]:
     normal = stack[0].direction[:, 2]
     gaps = np.diff([float(item.origin @ normal) for item in stack])
     usual = float(np.median(gaps))
@@ -198,7 +220,7 @@ def _check_spacing(stack: list[_Slice], step: float, name: str) -> list[str]:
     return [f"Slice positions vary by {100 * uneven:.0f} % of their spacing."] if uneven > UNEVEN else []
 
 
-def _execute(paths: list[str], stack: list[_Slice]) -> sitk.Image:
+def _execute(paths: list[str], stack: list[Slice]) -> sitk.Image:
     try:
         if len(paths) == 1:
             return sitk.ReadImage(paths[0])

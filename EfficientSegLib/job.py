@@ -162,7 +162,7 @@ def _check_size(request: Request, bundle: Bundle, shape: tuple, spacing_mm: tupl
 def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
     from EfficientSegLib import suitability, volume
 
-    image = volume.read(request.input)
+    image = volume.read(request.input, request.files)
     _check_size(request, bundle, image.shape, image.spacing_mm)
     suitability.check_grid(image.shape, image.spacing_mm, image.direction)
     suitability.check_intensities(image.array, bundle.modality, image.modality)

@@ -40,6 +40,7 @@ class Request:
     only_first: bool = False  # besides what was read before, read nothing but these
     structures: tuple[int, ...] = ()  # label values: patches that touch them in the coarse labels come next
     region: PatchBox | None = None  # of the input volume: only patches that touch it; outside it labels are 0
+    files: tuple[str, ...] = ()  # where input is a folder: only these, relative to it: one DICOM series of several
     protocol: int = PROTOCOL
 
 

@@ -60,8 +60,12 @@ class Volume:
         return matrix
 
 
-def read(path: str | os.PathLike) -> Volume:
+def read(path: str | os.PathLike, files: Sequence[str] = ()) -> Volume:
     """Read an image file, or a folder that holds one DICOM series.
+
+    Args:
+        path: of the file or the folder.
+        files: of the folder only these, relative to it: one series of several; (): all.
 
     Raises:
         VolumeError: there is no such file, it is no image, it is cut off, it is not one three-dimensional scalar
@@ -77,7 +81,7 @@ def read(path: str | os.PathLike) -> Volume:
     except OSError as error:
         raise _closed(path, error) from error
     if is_folder:
-        series = dicom.read_series(path)
+        series = dicom.read_series(path, files)
         image, warnings = series.image, list(series.warnings)
     else:
         image = _read_file(path)

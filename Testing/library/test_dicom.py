@@ -74,6 +74,15 @@ def test_sub_folders_and_other_files_do_no_harm(tmp_path):
     assert volume.warnings == ()
 
 
+def test_one_series_of_several_in_a_folder_is_read_by_its_files(tmp_path):
+    write_series(tmp_path / "all", series=1)
+    values = write_series(tmp_path / "all", series=2, description="Lung")
+    volume = read(tmp_path, [f"all/{path.name}" for path in (tmp_path / "all").glob("*-2.dcm")])
+    np.testing.assert_array_equal(volume.array[0], values)
+    with pytest.raises(VolumeError, match="gone.dcm cannot be opened"):
+        read(tmp_path, ["all/gone.dcm"])
+
+
 def test_a_broken_dicom_file_is_counted(tmp_path):
     write_series(tmp_path)
     (tmp_path / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 60)
