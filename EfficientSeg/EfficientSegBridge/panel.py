@@ -7,19 +7,17 @@ from contextlib import contextmanager
 
 import slicer
 
-from EfficientSegBridge import preflight, theme, words
+from EfficientSegBridge import preflight, sections, theme, words
 from EfficientSegBridge.bundles import Choice
 from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.python_row import PythonRow
-from EfficientSegBridge.result_section import ResultSection
 from EfficientSegBridge.segment_parts import belongsTo
 from EfficientSegBridge.torch_installer import TorchInstaller
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
-from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.errors import EfficientSegError
 
 LOG_LINES = 2000
@@ -42,13 +40,13 @@ class Panel(Listener):
         self._nodeTag = None
         self._warnings: list[str] = []
         self._segmentOnceInstalled = False
-        self._installer = TorchInstaller(self._say, self._showState)
+        self._installer = TorchInstaller(self.say, self._showState)
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
         self._effort = EffortRow(ui, self._onEffort)
         self._python = PythonRow(ui, self._onPython)
-        self._result = ResultSection(ui, logic)
-        self._why = WhySection(ui, logic)
+        sections.place(root, ui)
+        self._sections = sections.make(ui, logic, self)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
         theme.setIcons(ui)
         ui.logText.maximumBlockCount = LOG_LINES
@@ -62,12 +60,19 @@ class Panel(Listener):
         ui.browseButton.connect("clicked()", self._onBrowse)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
 
+    @property
+    def parameterNode(self):
+        """What the scene remembers of the panel; None while the scene is closed."""
+        return self._node
+
     def setParameterNode(self, node) -> None:
         """Show this parameter node, or none while the scene is closed or another module is open."""
         if self._node is not None:
             self._node.disconnectGui(self._guiTag)
             self._node.RemoveObserver(self._nodeTag)
         self._node = node
+        for section in self._sections:
+            section.setParameterNode(node)
         if node is None:
             self._preflight.stop()
             return
@@ -81,10 +86,10 @@ class Panel(Listener):
     def forgetScene(self) -> None:
         """The scene is closed: nothing of its runs is shown any more."""
         self._effort.forget()
-        self._result.setRun(None)
-        self._result.setSegmentation(None)
-        self._why.setRun(None)
-        self._say("")
+        for section in self._sections:
+            section.setRun(None)
+            section.setSegmentation(None)
+        self.say("")
         self._showState()
 
     def probe(self, again: bool = False) -> None:
@@ -95,33 +100,34 @@ class Panel(Listener):
         self._logic.onLog = None
         self._python.stop()
         self._probe.stop()
-        self._why.cleanup()
+        for section in self._sections:
+            section.cleanup()
         self.setParameterNode(None)
 
     def onSegment(self) -> None:
         """Segment was clicked; a second click during a run does nothing."""
         if self._node is None or self._logic.running or self._installer.running:
             return
-        with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self._saying():
+        with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self.saying():
             if self._torchIsMissing():
                 self._segmentOnceInstalled = self._install()
             else:
                 self._start()
 
     @contextmanager
-    def _saying(self):
+    def saying(self):
         """Errors meant for the user are said under the button."""
         try:
             yield
         except EfficientSegError as error:
-            self._say(str(error), "error")
+            self.say(str(error), "error")
             self._showState()
 
     def _torchIsMissing(self) -> bool:
         return self._probe.state.state == "missing" and not self._python.path
 
     def _onAction(self, action: str) -> None:
-        with slicer.util.tryWithErrorDisplay(_("PyTorch could not be installed.")), self._saying():
+        with slicer.util.tryWithErrorDisplay(_("PyTorch could not be installed.")), self.saying():
             if action == "install":
                 self._install()
 
@@ -135,19 +141,20 @@ class Panel(Listener):
     def _start(self) -> None:
         choice = self._choice()
         if choice is None or choice.bundle is None:
-            self._say(choice.trouble if choice else _("No model is chosen."), "error")
+            self.say(choice.trouble if choice else _("No model is chosen."), "error")
             return
         self._warnings = []
         self._ui.logText.setPlainText("")
-        run = self._logic.startSegmentation(self._node.volume, self._parameters(choice.bundle), self, self._python.path)
-        self._result.setRun(run)
-        self._why.setRun(run)
+        run = self._logic.startSegmentation(self._node.volume, self.parameters(choice.bundle), self, self._python.path)
+        for section in self._sections:
+            section.setRun(run)
         self._showState()
 
-    def _parameters(self, bundle) -> Parameters:
+    def parameters(self, bundle=None) -> Parameters:
+        """What is asked for now; `bundle` None: the chosen one, which is there and usable."""
         node = self._node
         return Parameters(
-            bundle=bundle,
+            bundle=bundle or self._choice().bundle,
             patches=words.EFFORTS[node.effort],
             strategy=None if node.strategy == "auto" else node.strategy,
             device=node.device,
@@ -161,12 +168,11 @@ class Panel(Listener):
     def runProgress(self, fraction: float, text: str) -> None:
         if fraction >= 0:
             self._ui.progressBar.value = round(1000 * fraction)
-        self._say(text)
+        self.say(text)
         self._showState()
 
     def runChanged(self) -> None:
-        self._result.refresh()
-        self._why.refresh()
+        self._refreshSections()
 
     def runWarned(self, text: str) -> None:
         self._warnings.append(text)
@@ -178,9 +184,9 @@ class Panel(Listener):
         if run.state in ("done", "stopped") and self._node is not None and run.segments.node is not None:
             self._node.segmentation = run.segments.node
         if self._node is not None:
-            self._result.setSegmentation(self._node.segmentation)
+            self._setSegmentation(self._node.segmentation)
         text = " ".join([run.text, *self._warnings])
-        self._say(text, "error" if run.failure and run.state == "failed" else "ok")
+        self.say(text, "error" if run.failure and run.state == "failed" else "ok")
         self.runChanged()
         self._showEffort()
         self._showState()
@@ -194,7 +200,7 @@ class Panel(Listener):
         self._keepSegmentationFitting()
         self._model.show(node.bundle)
         self._showEffort()
-        self._result.setSegmentation(node.segmentation)
+        self._setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
         self._showState()
         self._preflight.soon()
@@ -216,7 +222,7 @@ class Panel(Listener):
             self._node.bundle = folder
 
     def _onBrowse(self) -> None:
-        with self._saying():
+        with self.saying():
             self._model.browse(self._root)
 
     def _onPython(self) -> None:
@@ -277,9 +283,18 @@ class Panel(Listener):
         ui.progressBar.setVisible(running)
         for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.effortSlider, ui.segmentationSelector):
             widget.setEnabled(not running)
-        self._result.refresh()
+        self._refreshSections()
 
-    def _say(self, text: str, level: str = "") -> None:
+    def _refreshSections(self) -> None:
+        for section in self._sections:
+            section.refresh()
+
+    def _setSegmentation(self, node) -> None:
+        for section in self._sections:
+            section.setSegmentation(node)
+
+    def say(self, text: str, level: str = "") -> None:
+        """Say it under the progress bar; level "error" with a sign and a way to the log."""
         said = html.escape(text)
         if level == "error":
             said = f"{theme.mark('error')} {said} {theme.link('log', _('Details'))}"

@@ -2,24 +2,22 @@
 
 import slicer
 
+from EfficientSegBridge.section import Section
 from EfficientSegBridge.segment_parts import CLOSED_SURFACE
 from EfficientSegBridge.translation import _
 
 
-class ResultSection:
+class ResultSection(Section):
     """Shows one segmentation; during and after a run that of the run."""
 
-    def __init__(self, ui, logic) -> None:
-        self._ui, self._logic = ui, logic
-        self._run = None
+    UI = "Result.ui"
+
+    def __init__(self, ui, logic, panel) -> None:
+        super().__init__(ui, logic, panel)
         self._segmentation = None
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.undoButton.connect("clicked()", self._onUndo)
-        self.refresh()
-
-    def setRun(self, run) -> None:
-        self._run = run
         self.refresh()
 
     def setSegmentation(self, node) -> None:

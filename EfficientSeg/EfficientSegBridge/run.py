@@ -16,6 +16,7 @@ from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.segments import LiveSegmentation
 from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import VolumeError
+from EfficientSegLib.geometry import ScoredBox
 from EfficientSegLib.protocol import (
     ClassWeights,
     Event,
@@ -24,6 +25,7 @@ from EfficientSegLib.protocol import (
     Partial,
     Patches,
     Progress,
+    Reviewed,
     Started,
     Warned,
 )
@@ -54,6 +56,11 @@ class SegmentationRun:
         self.pace: words.Pace | None = None
         self.patchesSaid = ""  # how much of the volume is read at full detail
         self.record: dict = {}  # the worker's run record
+        self.patches: tuple[ScoredBox, ...] = ()  # in the order of reading
+        self.patchesRead = 0  # of `patches`, from the first on
+        self.reviewed: Reviewed | None = None  # what the patches changed; None until the worker has said it
+        self.coarseLabels: np.ndarray | None = None  # before any patch, (I, J, K)
+        self.labels: np.ndarray | None = None  # the worker's last labels, (I, J, K)
         self.segments = LiveSegmentation(volumeNode, parameters.bundle, parameters.segmentation)
         self._worker, self._overlay, self._listener = worker, overlay, listener
         self._folder: Path | None = None
@@ -128,7 +135,7 @@ class SegmentationRun:
             self.device = event.device
             self._listener.runChanged()
         elif isinstance(event, Patches):
-            self._candidates = event.candidates
+            self.patches, self._candidates = event.boxes, event.candidates
             self.patchesSaid = words.patches(len(event.boxes), event.candidates)
             self._overlay.showPatches(event.boxes, self.volumeNode, self.parameters.showBoxes)
             self._listener.runChanged()
@@ -138,6 +145,8 @@ class SegmentationRun:
             self._listener.runChanged()
         elif isinstance(event, Partial):
             self._partial(event)
+        elif isinstance(event, Reviewed):
+            self.reviewed = event
         elif isinstance(event, Warned):
             self._listener.runWarned(event.text)
         elif isinstance(event, Finished):
@@ -152,6 +161,9 @@ class SegmentationRun:
             path.unlink()
             first = not self.segments.started
             self.segments.write(labels, event.box)
+            self.patchesRead = event.patches_read
+            if first:
+                self.coarseLabels = labels
         except (OSError, ValueError) as error:  # the worker keeps only the newest; the final labels hold all
             logging.info("EfficientSeg: partial labels passed over: %s", error)
             return
@@ -167,7 +179,9 @@ class SegmentationRun:
 
     def _finish(self, event: Finished) -> None:
         try:
-            self.voxels = self.segments.finish(np.load(event.labels))
+            self.labels = np.load(event.labels)
+            self.voxels = self.segments.finish(self.labels)
+            self.patchesRead = event.patches_read
             self.record = json.loads(Path(event.record).read_text(encoding="utf-8")) if event.record else {}
         except (OSError, ValueError) as error:
             self._fail(Failed(_("The worker's result cannot be read."), f"{error}.", _("Click Segment again.")))

@@ -4,26 +4,24 @@ import qt
 import slicer
 
 from EfficientSegBridge import words
+from EfficientSegBridge.section import Section
 from EfficientSegBridge.translation import _
 
 ROW_HEIGHT = 22
 MOST_ROWS = 10  # shown without scrolling
 
 
-class WhySection:
+class WhySection(Section):
     """Shows what one run looked at."""
 
-    def __init__(self, ui, logic) -> None:
-        self._ui, self._logic = ui, logic
-        self._run = None
+    UI = "Why.ui"
+
+    def __init__(self, ui, logic, panel) -> None:
+        super().__init__(ui, logic, panel)
         self._shown: dict[int, float] = {}
         self._before = ui.patchesLabel.text  # what is said until the first run
         ui.chartButton.connect("clicked()", self._onChart)
         ui.weightsTable.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.ResizeMode.ResizeToContents)
-
-    def setRun(self, run) -> None:
-        self._run = run
-        self.refresh()
 
     def refresh(self) -> None:
         weights = dict(self._run.classWeights) if self._run is not None else {}
@@ -38,9 +36,6 @@ class WhySection:
             self._ui.patchesLabel.text = self._before
         elif self._run.patchesSaid:
             self._ui.patchesLabel.text = self._run.patchesSaid
-
-    def cleanup(self) -> None:
-        self._run = None
 
     def _fill(self, weights: dict[int, float]) -> None:
         table = self._ui.weightsTable

@@ -1,0 +1,33 @@
+"""The parts of the panel between Stop and Advanced, in their order, each in a file of its own."""
+
+import slicer
+
+from EfficientSegBridge.result_section import ResultSection
+from EfficientSegBridge.section import Section
+from EfficientSegBridge.why_section import WhySection
+from EfficientSegLib.environment import ROOT
+
+# From top to bottom. A new part: its class here, and its .ui file named by `UI`.
+SECTIONS: tuple[type[Section], ...] = (ResultSection, WhySection)
+FOLDER = ROOT / "Resources" / "UI"
+
+
+def place(root, ui) -> None:
+    """Load the .ui files of all sections, put them above Advanced, and add their widgets to `ui` by name.
+
+    Args:
+        root: the widget of EfficientSeg.ui, whose layout is the panel's column.
+        ui: its widgets by name.
+    """
+    column = root.layout()
+    for kind in SECTIONS:
+        if kind.UI:
+            widget = slicer.util.loadUI(str(FOLDER / kind.UI))
+            column.insertWidget(column.indexOf(ui.advancedButton), widget)
+            for name, child in vars(slicer.util.childWidgetVariables(widget)).items():
+                setattr(ui, name, child)
+            widget.setMRMLScene(slicer.mrmlScene)
+
+
+def make(ui, logic, panel) -> list[Section]:
+    return [kind(ui, logic, panel) for kind in SECTIONS]
