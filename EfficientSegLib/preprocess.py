@@ -127,6 +127,13 @@ def to_source(box: PatchBox, prepared: Prepared) -> PatchBox:
     return PatchBox(tuple(start), tuple(stop))
 
 
+def to_prepared(box: PatchBox, prepared: Prepared) -> PatchBox | None:
+    """The box of the prepared array that holds a box of the input volume, as far as it was not cropped away."""
+    factor = tuple(cells / length for length, cells in zip(prepared.oriented_shape, prepared.grid))
+    inside = to_oriented(box, prepared).scaled(factor).intersection(prepared.crop)
+    return inside and inside.shifted(tuple(-a for a in prepared.crop.start))
+
+
 def to_oriented(box: PatchBox, prepared: Prepared) -> PatchBox:
     """A box of the input volume, in the order of the prepared array's axes, at the input's resolution."""
     start, stop = [], []

@@ -43,7 +43,11 @@ class _Span:
 
 
 def restore_labels(
-    field: LogitField, prepared: Prepared, channel_values: tuple[int, ...], box: PatchBox | None = None
+    field: LogitField,
+    prepared: Prepared,
+    channel_values: tuple[int, ...],
+    box: PatchBox | None = None,
+    region: PatchBox | None = None,
 ) -> np.ndarray:
     """Labels on the input's grid: logits are resampled linearly, and the largest wins.
 
@@ -52,6 +56,7 @@ def restore_labels(
         prepared: how that grid came to be; what lies outside its crop is background.
         channel_values: value in the label map of each channel.
         box: of the input volume; None is all of it.
+        region: of the input volume; outside it labels are 0, and no logits are asked for. None is all of it.
 
     Returns:
         Labels of the box, (I, J, K), uint8, or uint16 where a value needs it.
@@ -59,7 +64,10 @@ def restore_labels(
     wanted = to_oriented(whole(prepared.source_shape) if box is None else box, prepared)
     values = np.asarray(channel_values, dtype=np.uint8 if max(channel_values) < 256 else np.uint16)
     labels = np.zeros(wanted.shape, dtype=values.dtype)
-    rows, columns, slabs = (_spans(axis, prepared, wanted, field.num_labels) for axis in range(3))
+    inside = wanted if region is None else wanted.intersection(to_oriented(region, prepared))
+    if inside is None:
+        return orient_back(labels, prepared.axes, prepared.flips)
+    rows, columns, slabs = (_spans(axis, prepared, inside, field.num_labels) for axis in range(3))
     for slab, row, column in product(slabs, rows, columns):
         spans = (row, column, slab)
         cells = PatchBox(tuple(span.first for span in spans), tuple(span.last for span in spans))

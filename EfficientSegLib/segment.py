@@ -1,7 +1,6 @@
 """The one pipeline: volume in, labels on the volume's own grid out. The worker and the command line both take it."""
 
 import pickle
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,47 +12,21 @@ from torch import nn
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
 from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
-from EfficientSegLib.geometry import Index, PatchBox, ScoredBox, whole
+from EfficientSegLib.geometry import Index, ScoredBox
+from EfficientSegLib.listener import Listener
+from EfficientSegLib.live import Clock, Live, by_label, scored_in_source
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.options import read_options
 from EfficientSegLib.postprocess import clean
-from EfficientSegLib.preprocess import Prepared, prepare, to_source
-from EfficientSegLib.restore import restore_labels
-from EfficientSegLib.strategies import PatchLogits, Watcher
+from EfficientSegLib.preprocess import prepare
+from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.volume import Volume
+from EfficientSegLib.wishes import Wishes
 
 if TYPE_CHECKING:
     from EfficientSegLib.strategies.reading import Reading
-
-PARTIAL_SHARE = 0.15  # of the time that partial labels may cost
-PARTIAL_SECONDS = 0.5  # between two of them, at least
-
-
-class Listener:
-    """Told what happens during a run; does nothing by itself. Boxes and labels are those of the input volume."""
-
-    def progress(
-        self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left: float | None = None
-    ) -> None:
-        """A stage goes on; `fraction` is of the whole run."""
-
-    def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
-        """The patches to be read, best first."""
-
-    def class_weights(self, weights: dict[int, float]) -> None:
-        """How far each label (by value) trusts the patches."""
-
-    def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
-        """Labels so far, of one box; the first box is the whole volume."""
-
-    def warn(self, text: str) -> None:
-        """Something odd that does not stop the run."""
-
-    def should_stop(self) -> bool:
-        """Asked before every patch; after True the work so far is returned."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -137,6 +110,7 @@ def segment(
     options: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
     earlier: Segmentation | None = None,
+    wishes: Wishes | None = None,
 ) -> Segmentation:
     """Segment a volume.
 
@@ -149,6 +123,7 @@ def segment(
         listener: told what happens, and asked whether to stop.
         earlier: of the same volume, bundle, model and strategy, with fewer patches or stopped: only what it has not
             read is read, and the result is that of a run without it.
+        wishes: what is read first, or alone; outside their region the labels are 0.
 
     Raises:
         VolumeError: the volume does not suit the bundle.
@@ -161,24 +136,31 @@ def segment(
     own = bundle.strategy.options if name == bundle.strategy.name else {}
     chosen_options = read_options(module.Options, {**own, **(options or {})})
     _check(volume, bundle)
-    going_on = {} if earlier is None else {"earlier": _reading(earlier, name)}
-    clock = _Clock()
+    wishes = wishes or Wishes()
+    wishes.check(volume.array.shape[1:], bundle)
+    further = {} if earlier is None else {"earlier": _reading(earlier, name)}
+    clock = Clock()
     listener.progress("prepare", 0.0)
     prepared = prepare(volume, bundle.preprocess)
     clock.lap("prepare")
-    run = _Run(bundle, prepared, listener, clock)
+    preference = wishes.on_grid(prepared, bundle)
+    if strategies.takes_preference(name):
+        further["preference"] = preference
+    else:
+        refuse_order(preference, name)
+    run = Live(bundle, prepared, listener, clock, wishes.region)
     with torch.inference_mode():
-        prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run, **going_on)
+        prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run, **further)
         clock.lap("patches")
         if prediction.logits.patches_read or not prediction.planned:
             listener.progress("restore", 0.95)  # otherwise the patches are read only now
-        labels = np.ascontiguousarray(restore_labels(prediction.logits, prepared, bundle.channel_values))
+        labels = run.labels(prediction.logits)
     clean(labels, bundle.postprocess)
     clock.lap("restore")
     return Segmentation(
         labels=labels,
-        patches=tuple(_to_source(patch, prepared) for patch in prediction.patches),
-        class_weights=_by_label(prediction.class_weights, bundle),
+        patches=tuple(scored_in_source(patch, prepared) for patch in prediction.patches),
+        class_weights=by_label(prediction.class_weights, bundle),
         complete=prediction.logits.patches_read >= prediction.planned,
         patches_read=prediction.logits.patches_read,
         patches_total=prediction.planned,
@@ -211,86 +193,3 @@ def _check(volume: Volume, bundle: Bundle) -> None:
         )
     check_grid(volume.array.shape[1:], volume.spacing_mm, volume.direction)
     check_intensities(volume.array, bundle.modality, volume.modality)
-
-
-def _to_source(patch: ScoredBox, prepared: Prepared) -> ScoredBox:
-    return ScoredBox(to_source(patch.box, prepared), patch.score, patch.rank)
-
-
-def _by_label(class_weights: tuple[float, ...] | None, bundle: Bundle) -> dict[int, float] | None:
-    if class_weights is None:
-        return None
-    return {
-        label.value: weight
-        for label, weight in zip(bundle.labels, class_weights[1:], strict=True)
-        if not label.auxiliary
-    }
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
-
-
-class _Run(Watcher):
-    """Translates what a strategy reports into the input volume's terms."""
-
-    def __init__(self, bundle: Bundle, prepared: Prepared, listener: Listener, clock: _Clock) -> None:
-        self._bundle = bundle
-        self._prepared = prepared
-        self._listener = listener
-        self._clock = clock
-        self._first_patch = time.perf_counter()
-        self._read_before = 0
-        self._partial_cost = 0.0
-        self._partial_end = 0.0
-        self._pending: list[PatchBox] = []
-        # Where nobody looks, labels on the way are not made: they would be counted among the seconds of the patches.
-        self._has_viewer = type(listener).partial is not Listener.partial
-
-    def should_stop(self) -> bool:
-        return self._listener.should_stop()
-
-    def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
-        self._listener.patches(tuple(_to_source(patch, self._prepared) for patch in patches), candidates)
-        weights = _by_label(class_weights, self._bundle)
-        if weights is not None:
-            self._listener.class_weights(weights)
-
-    def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
-        now = time.perf_counter()
-        is_first = logits is not None and box is None
-        if is_first:
-            self._clock.lap("coarse")
-            self._read_before = read
-        here = read - self._read_before
-        per_patch = (now - self._first_patch) / here if here else None
-        left = per_patch * (total - read) if per_patch is not None else None
-        self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
-        if logits is None:
-            return
-        # Labels are interpolated between voxels of the prepared grid: they change up to one voxel outside the box.
-        everything = whole(self._prepared.source_shape)
-        self._pending.append(everything if box is None else to_source(box.grown(1), self._prepared))
-        wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
-        if self._has_viewer and (is_first or (read < total and now - self._partial_end >= wait)):
-            self._send_partials(logits, read, total)
-        if is_first:
-            self._first_patch = time.perf_counter()  # the first labels are large; patches must not be blamed for them
-
-    def _send_partials(self, logits: PatchLogits, read: int, total: int) -> None:
-        started = time.perf_counter()
-        for box in self._pending:
-            labels = restore_labels(logits, self._prepared, self._bundle.channel_values, box)
-            self._listener.partial(np.ascontiguousarray(labels), box, read, total)
-        self._pending = []
-        self._partial_end = time.perf_counter()
-        self._partial_cost = self._partial_end - started

@@ -2,7 +2,7 @@
 
 Every strategy file has a frozen dataclass `Options` and
 `predict(volume (C, I, J, K), model, options, watcher) -> Prediction`. A strategy that can go on from where an earlier
-run ended also takes that run's `Reading` as `earlier`.
+run ended also takes that run's `Reading` as `earlier`, one whose patches can be chosen a `Preference`.
 """
 
 from dataclasses import dataclass, fields
@@ -105,6 +105,15 @@ def module(name: str) -> ModuleType:
             mend="Check strategy.name in bundle.json, or the strategy asked for.",
         )
     return import_module(STRATEGIES[name])
+def takes_preference(name: str) -> bool:
+    """Whether a strategy can be told what to read first, or alone.
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return "preference" in signature(module(name).predict).parameters
+
+
 
 
 def wrong_model(strategy: str, fitting: str) -> OptionError:

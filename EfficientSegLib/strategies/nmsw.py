@@ -14,6 +14,7 @@ from EfficientSegLib.networks.topk import top_k
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.coverage import by_coverage
 from EfficientSegLib.strategies.overview import Overview, look
+from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, foreground_first, go_on, trust_of
 
 
@@ -31,12 +32,14 @@ def predict(
     options: Options,
     watcher: Watcher | None = None,
     earlier: Reading | None = None,
+    preference: Preference | None = None,
 ) -> Prediction:
     """Segment a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device.
 
     Args:
         earlier: what a run of NMSW on this volume with this model has left (`Prediction.reading`), also one that was
             stopped. Only the patches that it has not read are read; the result equals that of a fresh run, bit for bit.
+        preference: what is read before the usual order, or alone.
 
     Raises:
         OptionError: the model is no `GlobalLocalModel`, or top_k exceeds the number of candidate patches.
@@ -52,7 +55,7 @@ def predict(
         earlier = Reading("nmsw", model, overview, order, options.memory_mb, settings)
     else:
         earlier.check("nmsw", volume, model, settings)
-    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher())
+    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher(), preference)
 
 
 def _by_priority(overview: Overview) -> list[int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.overview import Overview, look
+from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, Trust, foreground_first, go_on, trust_of
 
 
@@ -31,6 +32,7 @@ def predict(
     options: Options,
     watcher: Watcher | None = None,
     earlier: Reading | None = None,
+    preference: Preference | None = None,
 ) -> Prediction:
     """Segment a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device.
 
@@ -38,6 +40,7 @@ def predict(
 
     Args:
         earlier: what a run of this strategy with the same seed has left; see `nmsw.predict`.
+        preference: what is read before the draw, or alone.
 
     Raises:
         OptionError: the model is no `GlobalLocalModel`, or top_k exceeds the number of candidate patches.
@@ -53,7 +56,7 @@ def predict(
         earlier = Reading("random_foreground", model, overview, order, options.memory_mb, settings)
     else:
         earlier.check("random_foreground", volume, model, settings)
-    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher())
+    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher(), preference)
 
 
 def _drawn(overview: Overview, seed: int) -> list[int]:

@@ -17,6 +17,7 @@ from EfficientSegLib.networks.topk import check_count
 from EfficientSegLib.patches import Blend, cut, gaussian_window
 from EfficientSegLib.strategies import Prediction, Watcher
 from EfficientSegLib.strategies.overview import CoarseField, Overview
+from EfficientSegLib.strategies.preference import Preference, queue
 
 THETA = 10.0  # of the baselines' class weights before the sigmoid
 Trust = Literal["learned", "ten", "one"]
@@ -65,12 +66,25 @@ class Reading:
         """
         self.overview = overview
         self.order = order
-        self.read = 0
+        self.done: list[int] = []  # candidates that were read, in this order
+        self.is_torn = False  # a patch was lost half-way into the sums: nothing can go on from here
         self.blend = Blend(len(overview.logits), memory_mb=memory_mb)
         self._strategy = strategy
         self._settings = settings
         self._model = weakref.ref(model)  # a kept reading does not keep a model that was replaced
         self._weights = _versions(model)
+
+    @property
+    def read(self) -> int:
+        """How many patches were read."""
+        return len(self.done)
+
+    def add(self, number: int, logits: Tensor, window: Tensor) -> None:
+        """Add the logits (L, *patch) of a candidate, weighted by `window` (*patch)."""
+        self.is_torn = True
+        self.blend.add(logits, self.overview.grid[number], window)
+        self.is_torn = False
+        self.done.append(number)
 
     def check(self, strategy: str, volume: Tensor, model: nn.Module, settings: dict[str, Any]) -> None:
         """Make sure that a run of this strategy on this volume (C, I, J, K) would begin with the patches read here.
@@ -88,6 +102,8 @@ class Reading:
             self.overview = replace(overview, padded=volume)
 
     def _difference(self, strategy: str, volume: Tensor, model: nn.Module, settings: dict[str, Any]) -> str:
+        if self.is_torn:
+            return "It ended in the middle of a patch."
         if strategy != self._strategy:
             return f"Its strategy was {self._strategy}, now it is {strategy}."
         if self._model() is not model or self._weights != _versions(model):
@@ -146,8 +162,17 @@ def foreground_first(order: Tensor, foreground: Tensor) -> list[int]:
     return torch.cat((order[seen], order[~seen])).tolist()
 
 
-def go_on(reading: Reading, model: GlobalLocalModel, budget: Budget, trust: Tensor, watcher: Watcher) -> Prediction:
+def go_on(
+    reading: Reading,
+    model: GlobalLocalModel,
+    budget: Budget,
+    trust: Tensor,
+    watcher: Watcher,
+    preference: Preference | None = None,
+) -> Prediction:
     """Read patches in the reading's order until there are as many as the budget says; none is read twice.
+
+    What is wanted by place comes before them, and besides the budget; see `preference`.
 
     Raises:
         OptionError: there are fewer candidates.
@@ -155,43 +180,55 @@ def go_on(reading: Reading, model: GlobalLocalModel, budget: Budget, trust: Tens
         DeviceError: their logits have no place.
     """
     overview = reading.overview
-    chosen = _chosen(reading, budget)
-    reading.blend.extend(patch.box for patch in chosen)
+    chosen, candidates = _chosen(reading, budget, preference or Preference())
+    reading.blend.extend(overview.grid[number] for number in chosen)
     logits = CoarseAndPatches(overview, trust, reading.blend)
     logits.patches_read = reading.read
-    inside = tuple(ScoredBox(overview.in_volume(patch.box), patch.score, patch.rank) for patch in chosen)
+    scored = tuple(
+        ScoredBox(overview.in_volume(overview.grid[number]), float(overview.scores[number]), rank)
+        for rank, number in enumerate(chosen, start=1)
+    )
     weights = tuple(trust.tolist())
-    watcher.chosen(inside, len(overview.grid), weights)
+    watcher.chosen(scored, candidates, weights)
     watcher.refined(logits, None, reading.read, len(chosen))
     device = next(model.parameters()).device
     window = gaussian_window(model.patch_size)
     while reading.read < len(chosen) and not watcher.should_stop():
-        box = chosen[reading.read].box
-        reading.blend.add(model.local(cut(overview.padded, box)[None].to(device))[0].float().cpu(), box, window)
-        reading.read += 1
+        number = chosen[reading.read]
+        patch = cut(overview.padded, overview.grid[number])[None].to(device)
+        reading.add(number, model.local(patch)[0].float().cpu(), window)
         logits.patches_read = reading.read
-        watcher.refined(logits, inside[reading.read - 1].box, reading.read, len(chosen))
-    return Prediction(logits, inside, len(overview.grid), len(chosen), weights, reading)
+        watcher.refined(logits, scored[reading.read - 1].box, reading.read, len(chosen))
+    return Prediction(logits, scored, candidates, len(chosen), weights, reading)
 
 
-def _chosen(reading: Reading, budget: Budget) -> list[ScoredBox]:
-    """The patches of the budget, in order: each list begins with that of any smaller number."""
-    overview = reading.overview
-    available = len(overview.grid)
+def _chosen(reading: Reading, budget: Budget, preference: Preference) -> tuple[list[int], int]:
+    """Candidates to have been read at the end, in order, and of how many they are chosen.
+
+    Without a preference each list begins with that of any smaller budget. What was read stays in front.
+    """
+    foreground, done = reading.overview.foreground, set(reading.done)
+    unread = [number for number in reading.order if number not in done]
+    wanted = queue(unread, reading.overview, preference)
+    available = len(done) + len(wanted.usual or wanted.first)
+    if preference.only_first:
+        return reading.done + wanted.first, available
     k = available if budget.top_k is None else budget.top_k
-    if budget.clip_top_k:
+    if budget.clip_top_k or preference.region is not None:
         k = min(k, available)
     check_count(k, available)
-    if budget.skip_background and k < available:
-        k = min(k, int(overview.foreground.sum()))
-    if k < reading.read:
+    if k < len(done) and not wanted.first:
         raise ContinuationError(
-            f"The earlier run has read {reading.read} patches, now they are to be {k}.",
+            f"The earlier run has read {len(done)} patches, now they are to be {k}.",
             why="A patch that was read cannot be taken back.",
-            mend=f"Ask for {reading.read} or more, or run anew, without the earlier run.",
+            mend=f"Ask for {len(done)} or more, or run anew, without the earlier run.",
         )
-    order = reading.order[:k]
-    return [ScoredBox(overview.grid[n], float(overview.scores[n]), rank) for rank, n in enumerate(order, start=1)]
+    usual = wanted.usual
+    if budget.skip_background and k < available:
+        usual = [number for number in usual if foreground[number]]
+    first = set(wanted.first)
+    usual = [number for number in usual[: max(k - len(done), 0)] if number not in first]
+    return [*reading.done, *wanted.first, *usual], available
 
 
 def _versions(model: nn.Module) -> tuple:

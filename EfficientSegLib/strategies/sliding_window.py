@@ -14,6 +14,7 @@ from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks import GlobalLocalModel, PatchModel
 from EfficientSegLib.patches import BLOCK, Blend, cut, gaussian_window, pad_to
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.preference import Preference, refuse_order
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,22 @@ class Windows:
         return self._stopped
 
 
-def predict(volume: Tensor, model: PatchModel, options: Options, watcher: Watcher | None = None) -> Prediction:
+def predict(
+    volume: Tensor,
+    model: PatchModel,
+    options: Options,
+    watcher: Watcher | None = None,
+    preference: Preference | None = None,
+) -> Prediction:
     """Segment a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device.
 
-    A `GlobalLocalModel` is used by its local network alone, on its own patch size.
+    A `GlobalLocalModel` is used by its local network alone, on its own patch size. With a region, only the windows that
+    touch it are read; the logits beyond are not to be used.
 
     Raises:
-        OptionError: the model has no logits for a patch, or no patch size is known.
+        OptionError: the model has no logits for a patch, no patch size is known, or another order is wanted.
     """
+    refuse_order(preference, "sliding_window")
     local = model.local if isinstance(model, GlobalLocalModel) else model
     if not isinstance(model, (PatchModel, GlobalLocalModel)):
         raise wrong_model("sliding_window", "the strategy that bundle.json names")
@@ -96,6 +105,9 @@ def predict(volume: Tensor, model: PatchModel, options: Options, watcher: Watche
 
     padded, offset = pad_to(volume, patch_size, options.pad_value)
     boxes = sorted(patch_grid(tuple(padded.shape[1:]), patch_size, options.overlap), key=lambda box: box.start[2])
+    if preference is not None and preference.region is not None:
+        region = preference.region.shifted(offset)
+        boxes = [box for box in boxes if box.intersection(region)]
     shape = tuple(volume.shape[1:])
     logits = Windows(padded, shape, offset, model.num_labels, predictor, boxes, options, watcher or Watcher())
     return Prediction(logits, (), len(boxes), planned=len(boxes))

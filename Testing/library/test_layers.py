@@ -22,7 +22,7 @@ LAYERS = [
     },
     {"networks"},
     {"strategies"},
-    {"segment", "record", "training", "evaluation", "adapters"},
+    {"segment", "listener", "live", "wishes", "record", "training", "evaluation", "adapters"},
     {"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
 ]
 FILES = sorted(LIBRARY.rglob("*.py"))

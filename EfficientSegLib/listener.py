@@ -1,0 +1,30 @@
+"""Who is told what happens during a run of the pipeline."""
+
+import numpy as np
+
+from EfficientSegLib.geometry import PatchBox, ScoredBox
+
+
+class Listener:
+    """Told what happens during a run; does nothing by itself. Boxes and labels are those of the input volume."""
+
+    def progress(
+        self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left: float | None = None
+    ) -> None:
+        """A stage goes on; `fraction` is of the whole run."""
+
+    def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
+        """The patches to be read, best first."""
+
+    def class_weights(self, weights: dict[int, float]) -> None:
+        """How far each label (by value) trusts the patches."""
+
+    def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
+        """Labels so far, of one box; the first box is the whole volume."""
+
+    def warn(self, text: str) -> None:
+        """Something odd that does not stop the run."""
+
+    def should_stop(self) -> bool:
+        """Asked before every patch; after True the work so far is returned."""
+        return False
