@@ -118,11 +118,15 @@ def to_source(box: PatchBox, prepared: Prepared) -> PatchBox:
     """The box of the input volume that holds a box of the prepared array, cut at the volume's border."""
     factor = tuple(length / cells for length, cells in zip(prepared.oriented_shape, prepared.grid))
     oriented = box.shifted(prepared.crop.start).scaled(factor)
+    start = tuple(min(max(a, 0), length - 1) for a, length in zip(oriented.start, prepared.oriented_shape))
+    stop = tuple(max(min(b, length), 1) for b, length in zip(oriented.stop, prepared.oriented_shape))
+    return from_oriented(PatchBox(start, stop), prepared)
+
+
+def from_oriented(box: PatchBox, prepared: Prepared) -> PatchBox:
+    """The inverse of `to_oriented`."""
     start, stop = [0, 0, 0], [0, 0, 0]
-    for axis, flip, length, a, b in zip(
-        prepared.axes, prepared.flips, prepared.oriented_shape, oriented.start, oriented.stop
-    ):
-        a, b = min(max(a, 0), length - 1), max(min(b, length), 1)
+    for axis, flip, length, a, b in zip(prepared.axes, prepared.flips, prepared.oriented_shape, box.start, box.stop):
         start[axis], stop[axis] = (length - b, length - a) if flip else (a, b)
     return PatchBox(tuple(start), tuple(stop))
 

@@ -1,5 +1,6 @@
 """From logits on the bundle's grid to labels on the scanner's grid, tile by tile."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import Protocol
@@ -9,15 +10,22 @@ import torch
 from torch import Tensor
 
 from EfficientSegLib.geometry import Index, PatchBox, whole
-from EfficientSegLib.preprocess import Prepared, orient_back, to_oriented
+from EfficientSegLib.preprocess import Prepared, from_oriented, orient_back, to_oriented
 from EfficientSegLib.resampling import interpolate, labels_last, linear_weights
 
 TILE = 32  # cells of the bundle's grid per axis and tile, at most
+THIN_TILE = 128  # the same of the first two axes, where a field wants thin slabs
 TILE_BYTES = 5 * 2**20  # logits of a tile: they should stay in the processor's caches, and the heap is used again
+
+Report = Callable[[np.ndarray, PatchBox], None]
 
 
 class LogitField(Protocol):
-    """Logits of a whole volume that need not exist: any region of them can be asked for, best in order of K."""
+    """Logits of a whole volume that need not exist: any region of them can be asked for, best in order of K.
+
+    A field that must hold all logits of the cells it is asked for may have an attribute `slab`: so many cells along K
+    are then asked for at a time.
+    """
 
     shape: Index
     num_labels: int
@@ -48,6 +56,7 @@ def restore_labels(
     channel_values: tuple[int, ...],
     box: PatchBox | None = None,
     region: PatchBox | None = None,
+    report: Report | None = None,
 ) -> np.ndarray:
     """Labels on the input's grid: logits are resampled linearly, and the largest wins.
 
@@ -57,6 +66,8 @@ def restore_labels(
         channel_values: value in the label map of each channel.
         box: of the input volume; None is all of it.
         region: of the input volume; outside it labels are 0, and no logits are asked for. None is all of it.
+        report: called behind each slab with what is returned, as far as it is done, and with the box of the input
+            volume that was done last.
 
     Returns:
         Labels of the box, (I, J, K), uint8, or uint16 where a value needs it.
@@ -64,17 +75,22 @@ def restore_labels(
     wanted = to_oriented(whole(prepared.source_shape) if box is None else box, prepared)
     values = np.asarray(channel_values, dtype=np.uint8 if max(channel_values) < 256 else np.uint16)
     labels = np.zeros(wanted.shape, dtype=values.dtype)
+    result = orient_back(labels, prepared.axes, prepared.flips)  # a view
     inside = wanted if region is None else wanted.intersection(to_oriented(region, prepared))
     if inside is None:
-        return orient_back(labels, prepared.axes, prepared.flips)
-    rows, columns, slabs = (_spans(axis, prepared, inside, field.num_labels) for axis in range(3))
-    for slab, row, column in product(slabs, rows, columns):
-        spans = (row, column, slab)
-        cells = PatchBox(tuple(span.first for span in spans), tuple(span.last for span in spans))
-        target = tuple(slice(span.start - a, span.stop - a) for span, a in zip(spans, wanted.start))
-        channel = field.winner(cells)
-        labels[target] = values[_channels(field.region(cells), spans) if channel is None else channel]
-    return orient_back(labels, prepared.axes, prepared.flips)
+        return result
+    tile = _tile(field, prepared)
+    rows, columns, slabs = (_spans(axis, prepared, inside, tile[axis]) for axis in range(3))
+    for slab in slabs:
+        for spans in product(rows, columns, [slab]):
+            cells = PatchBox(tuple(span.first for span in spans), tuple(span.last for span in spans))
+            target = tuple(slice(span.start - a, span.stop - a) for span, a in zip(spans, wanted.start))
+            channel = field.winner(cells)
+            labels[target] = values[_channels(field.region(cells), spans) if channel is None else channel]
+        if report is not None:
+            done = PatchBox((*wanted.start[:2], slab.start), (*wanted.stop[:2], slab.stop))
+            report(result, from_oriented(done, prepared))
+    return result
 
 
 def winners(logits: Tensor) -> Tensor:
@@ -103,11 +119,20 @@ def _channels(logits: Tensor, spans: tuple[_Span, _Span, _Span]) -> np.ndarray |
     return winners(interpolate(logits, tuple(span.weights for span in spans))).numpy()
 
 
-def _spans(axis: int, prepared: Prepared, wanted: PatchBox, labels: int) -> list[_Span]:
-    """Cut one axis of the wanted box, as far as it lies in the crop, into groups of neighbouring voxels."""
+def _tile(field: LogitField, prepared: Prepared) -> Index:
+    """Cells of a tile; on whichever grid has more of them, so many voxels keep to `TILE_BYTES`."""
+    voxels, slab = TILE_BYTES / 4 / field.num_labels, getattr(field, "slab", None)
+    side, most = (voxels ** (1 / 3), TILE) if slab is None else ((voxels / slab) ** 0.5, THIN_TILE)
+    tile = [
+        max(int(min(most, side, side * cells / length)), 1)
+        for cells, length in zip(prepared.grid, prepared.oriented_shape)
+    ]
+    return (*tile[:2], slab or tile[2])
+
+
+def _spans(axis: int, prepared: Prepared, wanted: PatchBox, tile: int) -> list[_Span]:
+    """Cut one axis of the wanted box, as far as it lies in the crop, into groups of voxels over `tile` cells."""
     length, cells = prepared.oriented_shape[axis], prepared.grid[axis]
-    side = (TILE_BYTES / 4 / labels) ** (1 / 3)  # voxels of a tile, on whichever grid has more of them
-    tile = max(int(min(TILE, side, side * cells / length)), 1)
     low, high = prepared.crop.start[axis], prepared.crop.stop[axis]
     index = np.arange(wanted.start[axis], wanted.stop[axis])
     centre = (index + 0.5) * cells / length

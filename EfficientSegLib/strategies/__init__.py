@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STRATEGIES = {
     "nmsw": "EfficientSegLib.strategies.nmsw",
     "random_foreground": "EfficientSegLib.strategies.random_foreground",
+    "slices": "EfficientSegLib.strategies.slices",
     "sliding_window": "EfficientSegLib.strategies.sliding_window",
     "zoom_out": "EfficientSegLib.strategies.zoom_out",
 }
@@ -40,7 +41,7 @@ class Prediction:
     logits: PatchLogits
     patches: tuple[ScoredBox, ...]  # chosen, best first; boxes of the prepared volume; () where all are read
     candidates: int  # patches of the whole grid
-    planned: int  # patches that were to be read; the prediction is complete once `logits.patches_read` is as many
+    planned: int  # patches or slices that were to be read; complete once `logits.patches_read` is as many
     class_weights: tuple[float, ...] | None = None  # per channel
     reading: "Reading | None" = None  # what a run with more patches can go on from
 
@@ -59,6 +60,9 @@ class Watcher:
             box: what changed; None: everything, since they exist for the first time. `read` is then 0, or in a run
                 that goes on what the earlier ones have read.
         """
+
+    def searched(self, done: int, total: int) -> None:
+        """A first pass, which leaves no labels, has looked at slice number `done` of `total`."""
 
     def should_stop(self) -> bool:
         """Asked before each patch; after True no patch is read any more."""
@@ -83,6 +87,15 @@ def knows(name: str, option: str) -> bool:
     return option in {field.name for field in fields(module(name).Options)}
 
 
+def unit(name: str) -> str:
+    """What a strategy reads one by one: "patches" or "slices".
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return getattr(module(name), "UNIT", "patches")
+
+
 def can_continue(name: str) -> bool:
     """Whether a strategy can go on from where an earlier run ended.
 
@@ -90,6 +103,15 @@ def can_continue(name: str) -> bool:
         OptionError: the strategy is unknown.
     """
     return "earlier" in signature(module(name).predict).parameters
+
+
+def takes_preference(name: str) -> bool:
+    """Whether a strategy can be told what to read first, or alone.
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return "preference" in signature(module(name).predict).parameters
 
 
 def module(name: str) -> ModuleType:
@@ -105,15 +127,6 @@ def module(name: str) -> ModuleType:
             mend="Check strategy.name in bundle.json, or the strategy asked for.",
         )
     return import_module(STRATEGIES[name])
-def takes_preference(name: str) -> bool:
-    """Whether a strategy can be told what to read first, or alone.
-
-    Raises:
-        OptionError: the strategy is unknown.
-    """
-    return "preference" in signature(module(name).predict).parameters
-
-
 
 
 def wrong_model(strategy: str, fitting: str) -> OptionError:

@@ -80,3 +80,48 @@ def test_outside_the_crop_lies_background():
     labels = restore_labels(Whole(torch.stack([torch.zeros(44, 44, 30), torch.ones(44, 44, 30)])), prepared, (0, 1))
     assert labels.sum() == 44 * 44 * 30
     assert labels[28:72, 18:62].all()
+
+
+class Thin(Whole):
+    """A field that must never hold more than one slice of logits, and is asked in order."""
+
+    slab = 1
+
+    def __init__(self, logits):
+        super().__init__(logits)
+        self.asked = []
+
+    def region(self, box):
+        self.asked.append((box.start[2], box.stop[2]))
+        return super().region(box)
+
+
+def test_a_field_that_wants_thin_slabs_gets_them_in_order_and_gives_the_same_labels():
+    prepared, field = case(spacing=(0.9, 1.1, 3.0), direction=np.eye(3))
+    thin = Thin(field.logits)
+    assert np.array_equal(
+        restore_labels(thin, prepared, (0, 1, 2, 3, 4)), restore_labels(field, prepared, (0, 1, 2, 3, 4))
+    )
+    assert thin.asked == sorted(thin.asked) and {stop - start for start, stop in thin.asked} == {1}
+
+
+def test_between_cells_a_thin_slab_needs_its_two_neighbours_only():
+    prepared, field = case()
+    thin = Thin(field.logits)
+    assert np.array_equal(
+        restore_labels(thin, prepared, (0, 1, 2, 3, 4)), restore_labels(field, prepared, (0, 1, 2, 3, 4))
+    )
+    assert max(stop - start for start, stop in thin.asked) == 2
+
+
+@pytest.mark.parametrize("direction", [np.eye(3), np.diag([-1.0, 1.0, -1.0]), LEFT_HANDED])
+def test_slabs_are_reported_as_they_are_done_and_make_up_the_whole(direction):
+    prepared, field = case(direction=tuple(map(tuple, direction)))
+    painted, seen = np.zeros((70, 66, 41), np.uint8), np.zeros((70, 66, 41), int)
+
+    def report(labels, box):
+        painted[box.slices()] = labels[box.slices()]
+        seen[box.slices()] += 1
+
+    labels = restore_labels(Thin(field.logits), prepared, (0, 1, 2, 3, 4), report=report)
+    assert (seen == 1).all() and np.array_equal(painted, labels)

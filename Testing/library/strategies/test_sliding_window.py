@@ -82,5 +82,5 @@ def test_a_network_without_a_patch_size_needs_one(volume, model):
 
 
 def test_an_unknown_strategy_is_refused_with_the_known_ones():
-    with pytest.raises(OptionError, match="'zoom'. Known: nmsw, random_foreground, sliding_window, zoom_out"):
+    with pytest.raises(OptionError, match="'zoom'. Known: nmsw, random_foreground, slices, sliding_window, zoom_out"):
         strategies.module("zoom")
