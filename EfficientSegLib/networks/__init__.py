@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NETWORKS = {
     "mednext": "EfficientSegLib.networks.mednext",
     "nmsw": "EfficientSegLib.networks.nmsw",
+    "segmate": "EfficientSegLib.networks.segmate",
     "swin_unetr": "EfficientSegLib.networks.swin_unetr",
     "unet": "EfficientSegLib.networks.unet",
 }
