@@ -96,6 +96,15 @@ def unit(name: str) -> str:
     return getattr(module(name), "UNIT", "patches")
 
 
+def reads_lazily(name: str) -> bool:
+    """Whether a strategy reads only when its logits are asked for, in order of the last axis.
+
+    Raises:
+        OptionError: the strategy is unknown.
+    """
+    return getattr(module(name), "LAZY", False)
+
+
 def can_continue(name: str) -> bool:
     """Whether a strategy can go on from where an earlier run ended.
 

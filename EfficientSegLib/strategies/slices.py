@@ -23,7 +23,7 @@ from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 
-UNIT = "slices"  # what is read one by one
+UNIT, LAZY = "slices", True  # see `strategies.unit` and `strategies.reads_lazily`
 ABSENT = -1e4  # logit of a label that the presence head denies; finite, since it is interpolated
 BATCH_ON_CPU, BATCH_ELSEWHERE = 1, 8  # on a CPU several at once are no faster, and need as many times the memory
 

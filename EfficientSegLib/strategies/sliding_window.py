@@ -16,6 +16,8 @@ from EfficientSegLib.patches import BLOCK, Blend, cut, gaussian_window, pad_to
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.preference import Preference, refuse_order
 
+LAZY = True  # see `strategies.reads_lazily`
+
 
 @dataclass(frozen=True)
 class Options:

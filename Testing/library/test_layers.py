@@ -22,8 +22,11 @@ LAYERS = [
     },
     {"networks"},
     {"strategies"},
-    {"segment", "listener", "live", "wishes", "record", "training", "evaluation", "adapters"},
-    {"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
+    {"segment", "listener", "live", "live_slabs", "pace", "wishes", "record", "training", "evaluation", "adapters"},
+    {
+        *{"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
+        *{"one_case", "batch", "cluster", "cluster_worker"},
+    },
 ]
 FILES = sorted(LIBRARY.rglob("*.py"))
 SLICER_FILES = sorted((ROOT / "EfficientSeg").rglob("*.py"))
