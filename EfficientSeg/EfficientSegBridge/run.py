@@ -65,7 +65,7 @@ class SegmentationRun:
         self._worker, self._overlay, self._listener = worker, overlay, listener
         self._folder: Path | None = None
         self._stopping = False
-        self._candidates = 0
+        self.candidates = 0  # patches that could be read
         self._observers: list[tuple[object, int]] = []
         self._showTimer = qt.QTimer()
         self._showTimer.setSingleShot(True)
@@ -135,7 +135,7 @@ class SegmentationRun:
             self.device = event.device
             self._listener.runChanged()
         elif isinstance(event, Patches):
-            self.patches, self._candidates = event.boxes, event.candidates
+            self.patches, self.candidates = event.boxes, event.candidates
             self.patchesSaid = words.patches(len(event.boxes), event.candidates)
             self._overlay.showPatches(event.boxes, self.volumeNode, self.parameters.showBoxes)
             self._listener.runChanged()
@@ -189,7 +189,7 @@ class SegmentationRun:
         self._measure(event)
         missing = [label.name for label in self.parameters.bundle.shown_labels if not self.voxels.get(label.value)]
         self.text = words.outcome(
-            event.patches_read, event.patches_total, self._candidates, event.seconds, event.complete, missing
+            event.patches_read, event.patches_total, self.candidates, event.seconds, event.complete, missing
         )
         if not any(self.voxels.values()):
             self.text = words.nothingFound()
@@ -200,7 +200,7 @@ class SegmentationRun:
         forPatches = float(seconds.get("patches", event.seconds * 0.85))
         if event.patches_read:
             perPatch = forPatches / event.patches_read
-            candidates = self._candidates or event.patches_total
+            candidates = self.candidates or event.patches_total
             self.pace = words.Pace(max(event.seconds - forPatches, 0.0), perPatch, candidates)
 
     def _failed(self, failed: Failed) -> None:
