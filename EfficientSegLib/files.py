@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
     except OSError as error:
         part_size = _size(part)
         part.unlink(missing_ok=True) if part_size is not None else None
-        raise _explain(path, part_size or 0, error) from error
+        raise explain(path, error, part_size or 0) from error
     except BaseException:
         if _size(part) is not None:
             part.unlink(missing_ok=True)
@@ -50,8 +50,12 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _explain(path: Path, freed: int, error: OSError) -> VolumeError:
-    """A library that hides the reason (no errno) leaves the disk's state as the only witness."""
+def explain(path: Path, error: OSError, freed: int = 0) -> VolumeError:
+    """Why a file could not be written, in words.
+
+    A library that hides the reason (no errno) leaves the disk's state as the only witness; `freed` are the bytes that
+    were given back since.
+    """
     folder = path.parent
     number = error.errno
     if number is None and folder.is_dir():
