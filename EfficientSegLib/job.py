@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from EfficientSegLib.reporter import Emit, Reporter, write_labels
 if TYPE_CHECKING:
     from EfficientSegLib.segment import Segmentation
     from EfficientSegLib.volume import Volume
+    from EfficientSegLib.wishes import Wishes
 
 LABELS, SEGMENTATION, RECORD = "labels.npy", "segmentation.seg.nrrd", "run.json"
 
@@ -53,9 +54,8 @@ def run(
     """
     began = time.perf_counter()
     runs = runs or RunKeeper()
-    runs.begin(request.continue_from)
     resources.forget_peak()
-    reporter = Reporter(emit, Path(request.output_dir), should_stop)
+    reporter = Reporter(emit, Path(request.output_dir), should_stop, request.save_segmentation)
     reporter.stop_if_asked()
     bundle = bundles.load(request.bundle)
     _check_folder(Path(request.output_dir))
@@ -63,6 +63,8 @@ def run(
     _check_header(request, bundle)
     device = devices.choose(devices.check_backend(request.backend, request.device))
     precision = devices.choose_precision(request.precision, device, bundle, request.backend)
+    wishes = _wishes(request)
+    runs.begin(request.continue_from)  # from here on memory is needed; a request refused before has cost nothing
     emit(Started(os.getpid(), device, threads, precision))
 
     reporter.progress("read", 0.0)
@@ -71,7 +73,7 @@ def run(
     reporter.progress("load", 0.02)
     model, seconds["load"] = _timed(lambda: models.get(bundle, device, precision, request.backend))
     reporter.stop_if_asked()
-    segmentation = _continue(request, volume, bundle, model, reporter, threads, runs)
+    segmentation = _continue(request, wishes, volume, bundle, model, reporter, threads, runs)
     if not segmentation.labels.any():
         reporter.warn("No structure of this bundle was found in the volume.")
 
@@ -104,7 +106,7 @@ def run(
         complete=segmentation.complete,
         patches_read=segmentation.patches_read,
         patches_total=segmentation.patches_total,
-        run_id=runs.keep(segmentation) if request.keep else "",
+        run_id=runs.keep(segmentation) if request.keep else runs.forget(),
     )
     return Outcome(finished, volume, bundle, segmentation, device)
 
@@ -159,6 +161,12 @@ def _check_size(request: Request, bundle: Bundle, shape: tuple, spacing_mm: tupl
     resources.check_disk(request.output_dir, resources.result_mb(shape))
 
 
+def _wishes(request: Request) -> "Wishes":
+    from EfficientSegLib.wishes import Wishes
+
+    return Wishes(request.first, request.only_first, request.structures, request.region)
+
+
 def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
     from EfficientSegLib import suitability, volume
 
@@ -174,23 +182,28 @@ def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
 
 
 def _continue(
-    request: Request, volume, bundle, model, reporter: Reporter, threads: int, runs: RunKeeper
+    request: Request, wishes: "Wishes", volume, bundle, model, reporter: Reporter, threads: int, runs: RunKeeper
 ) -> "Segmentation":
-    """Segment on top of the kept run, or from the beginning where that cannot be; the result is the same."""
-    earlier = runs.take()
-    if earlier is not None:
+    """Segment on top of the kept run, or from the beginning where that cannot be; the result is the same.
+
+    The kept run stays kept until there is a result, so that nothing is lost to a stop or to an error.
+    """
+    if runs.kept is not None:
         try:
-            return _segment(request, volume, bundle, model, reporter, threads, earlier)
+            return _segment(request, wishes, volume, bundle, model, reporter, threads, runs.kept)
         except ContinuationError as error:
             reporter.warn(f"Everything is computed anew. {error.what} {error.why}")
     elif request.continue_from:
         reporter.warn("Everything is computed anew. The earlier run is not in memory any more.")
-    earlier = None  # its memory is needed now
-    return _segment(request, volume, bundle, model, reporter, threads)
+    runs.forget()  # its memory is needed now
+    if request.continue_from:
+        wishes = replace(wishes, only_first=False)  # what was read before is wanted too
+    return _segment(request, wishes, volume, bundle, model, reporter, threads)
 
 
 def _segment(
     request: Request,
+    wishes: "Wishes",
     volume,
     bundle,
     model,
@@ -213,6 +226,7 @@ def _segment(
         options=request.options,
         listener=reporter.listener(),
         earlier=earlier,
+        wishes=wishes,
     )
 
 

@@ -42,22 +42,22 @@ class RunKeeper:
 
     def __init__(self) -> None:
         self._run_id = ""
-        self._segmentation: Segmentation | None = None
+        self.kept: Segmentation | None = None
 
     def begin(self, run_id: str) -> None:
         """A run begins that goes on from `run_id` ("": from nothing); whatever else is kept goes."""
         if run_id != self._run_id:
-            self._run_id, self._segmentation = "", None
+            self.forget()
 
-    def take(self) -> "Segmentation | None":
-        """The kept run that the present one goes on from, if there is one; nothing is kept afterwards."""
-        kept, self._run_id, self._segmentation = self._segmentation, "", None
-        return kept
+    def forget(self) -> str:
+        """Keep nothing any more; the identity of nothing."""
+        self._run_id, self.kept = "", None
+        return ""
 
     def keep(self, segmentation: "Segmentation") -> str:
         """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from."""
-        if segmentation.reading is None:
-            return ""
-        self._run_id = uuid.uuid4().hex
-        self._segmentation = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
+        self.forget()
+        if segmentation.reading is not None:
+            self._run_id = uuid.uuid4().hex
+            self.kept = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
         return self._run_id

@@ -22,6 +22,16 @@ class Listener:
     def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
         """Labels so far, of one box; the first box is the whole volume."""
 
+    def pace(self, patch_seconds: float, patches_spent: float, finish_seconds: float, candidates: int) -> None:
+        """How long patches take.
+
+        Args:
+            patch_seconds: one more patch, with its labels on the way.
+            patches_spent: so far, for all of them.
+            finish_seconds: from the last patch until the labels are made.
+            candidates: patches that could be read in all.
+        """
+
     def warn(self, text: str) -> None:
         """Something odd that does not stop the run."""
 

@@ -1,18 +1,22 @@
 """A run while it goes on: what a strategy reports, in the input volume's terms, with labels on the way."""
 
 import time
+from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
 from EfficientSegLib.listener import Listener
+from EfficientSegLib.pace import Pacing, covered_voxels
 from EfficientSegLib.preprocess import Prepared, to_source
 from EfficientSegLib.restore import LogitField, restore_labels
 from EfficientSegLib.strategies import PatchLogits, Watcher
 
 PARTIAL_SHARE = 0.15  # of the time that partial labels may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
+TOLD_AFTER = (1, 3)  # patches that were timed: so early the pace is worth knowing, and then again at the end
 
 
 def scored_in_source(patch: ScoredBox, prepared: Prepared) -> ScoredBox:
@@ -59,8 +63,9 @@ class Live(Watcher):
         self._listener = listener
         self._clock = clock
         self._region = region
-        self._first_patch = time.perf_counter()
-        self._read_before = 0
+        self._pacing = Pacing()
+        self._boxes: list[PatchBox] = []  # of the chosen patches, in the input volume
+        self._candidates = 0
         self._partial_cost = 0.0
         self._partial_end = 0.0
         self._pending: list[PatchBox] = []
@@ -76,36 +81,56 @@ class Live(Watcher):
         return self._listener.should_stop()
 
     def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
-        self._listener.patches(tuple(scored_in_source(patch, self._prepared) for patch in patches), candidates)
+        scored = tuple(scored_in_source(patch, self._prepared) for patch in patches)
+        self._boxes, self._candidates = [patch.box for patch in scored], candidates
+        self._listener.patches(scored, candidates)
         weights = by_label(class_weights, self._bundle)
         if weights is not None:
             self._listener.class_weights(weights)
 
     def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
-        now = time.perf_counter()
         is_first = logits is not None and box is None
         if is_first:
             self._clock.lap("coarse")
-            self._read_before = read
-        here = read - self._read_before
-        per_patch = (now - self._first_patch) / here if here else None
-        left = per_patch * (total - read) if per_patch is not None else None
+        else:
+            self._pacing.patch()
+            self._candidates = self._candidates or total  # a strategy that reads everything chooses nothing
+        left = None if is_first else self._pacing.seconds_left(total - read)
         self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
-        if logits is None:
-            return
-        # Labels are interpolated between voxels of the prepared grid: they change up to one voxel outside the box.
-        everything = whole(self._prepared.source_shape)
-        self._pending.append(everything if box is None else to_source(box.grown(1), self._prepared))
-        wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
-        if self._has_viewer and (is_first or (read < total and now - self._partial_end >= wait)):
-            self._send_partials(logits, read, total)
         if is_first:
-            self._first_patch = time.perf_counter()  # the first labels are large; patches must not be blamed for them
+            self._send_first(logits, read, total)
+        elif logits is not None:
+            # Labels are interpolated between voxels of the prepared grid: they change up to a voxel outside the box.
+            self._pending.append(to_source(box.grown(1), self._prepared))
+            wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
+            if self._has_viewer and read < total and time.perf_counter() - self._partial_end >= wait:
+                self._send_pending(logits, read, total)
+        if self._pacing.timed in TOLD_AFTER:
+            pacing = self._pacing
+            self._listener.pace(pacing.patch_seconds, pacing.spent, pacing.labels_seconds, self._candidates)
+        self._pacing.resume()
 
-    def _send_partials(self, logits: PatchLogits, read: int, total: int) -> None:
+    def ended(self) -> None:
+        """The labels are made."""
+        self._listener.pace(self._pacing.patch_seconds, self._pacing.spent, 0.0, self._candidates)
+
+    def _send_first(self, logits: PatchLogits, read: int, total: int) -> None:
+        """Labels of everything, which later ones rewrite box by box."""
+        if not self._has_viewer:
+            return
+        shape = self._prepared.source_shape
+        seconds = self._send((whole(shape),), logits, read, total)
+        self._pacing.first_labels(seconds, prod(shape), covered_voxels(self._boxes, read, shape))
+
+    def _send_pending(self, logits: PatchLogits, read: int, total: int) -> None:
+        boxes, self._pending = self._pending, []
+        self._partial_cost = self._send(boxes, logits, read, total)
+        self._pacing.labels(self._partial_cost, sum(prod(box.shape) for box in boxes), len(boxes))
+
+    def _send(self, boxes: Sequence[PatchBox], logits: PatchLogits, read: int, total: int) -> float:
+        """Make labels of some boxes and hand them on; the seconds that took."""
         started = time.perf_counter()
-        for box in self._pending:
+        for box in boxes:
             self._listener.partial(self.labels(logits, box), box, read, total)
-        self._pending = []
         self._partial_end = time.perf_counter()
-        self._partial_cost = self._partial_end - started
+        return self._partial_end - started

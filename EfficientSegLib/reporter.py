@@ -1,5 +1,6 @@
 """What the pipeline tells, as events of the protocol; and a wish to stop, as the right end."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import numpy as np
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.geometry import PatchBox, ScoredBox
-from EfficientSegLib.protocol import ClassWeights, Event, Partial, Patches, Progress, Warned
+from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Warned
 
 KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
+
+# What the end of a run takes besides restoring and writing its labels, as multiples of writing them: cleaning, the
+# checksum of the voxels and the volumes; the compressed segmentation file. Measured on 512 x 512 x 400 voxels.
+ENDING, SEGMENTATION = 3.7, 2.5
 
 Emit = Callable[[Event], None]
 
@@ -29,7 +34,18 @@ def write_labels(array: np.ndarray, path: Path) -> None:
 class Reporter:
     """Turns what the pipeline tells into events, and a wish to stop into the right end."""
 
-    def __init__(self, emit: Emit, folder: Path, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        folder: Path,
+        should_stop: Callable[[], bool],
+        saves_segmentation: bool = True,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._now = now
+        self._began = now()
+        self._ending = 0.0  # seconds from the labels to the end of the run, estimated
+        self._ending_writes = ENDING + (SEGMENTATION if saves_segmentation else 0.0)
         self._emit = emit
         self._folder = folder
         self._should_stop = should_stop
@@ -49,6 +65,7 @@ class Reporter:
             patches = staticmethod(reporter.patches)
             class_weights = staticmethod(reporter.class_weights)
             partial = staticmethod(reporter.partial)
+            pace = staticmethod(reporter.pace)
             warn = staticmethod(reporter.warn)
             should_stop = staticmethod(reporter.stop_if_asked)
 
@@ -63,10 +80,12 @@ class Reporter:
         return True
 
     def progress(self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left=None) -> None:
-        self._has_labels = self._has_labels or (stage == "patches" and done > 0)
+        self._has_labels = self._has_labels or (stage in ("patches", "slices") and done > 0)
         if stage in ("read", "load", "prepare", "coarse"):
             self.stop_if_asked()
         self._fraction = max(self._fraction, round(fraction, 4))  # never back
+        if seconds_left is not None:
+            seconds_left = round(seconds_left + self._ending, 3)
         self._emit(Progress(stage, self._fraction, done, total, seconds_left))
 
     def patches(self, boxes: tuple[ScoredBox, ...], candidates: int) -> None:
@@ -78,12 +97,19 @@ class Reporter:
 
     def partial(self, labels: np.ndarray, box: PatchBox, patches_read: int, patches_total: int) -> None:
         path = self._folder / f"partial_{len(self._partials):04d}.npy"
+        began = self._now()
         write_labels(labels, path)
+        if not self._partials:
+            self._ending = (self._now() - began) * self._ending_writes  # the first are of the whole volume
         self._partials.append(path)
         if len(self._partials) > KEPT_PARTIALS:
             self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
         self._has_labels = True
         self._emit(Partial(str(path), box, patches_read, patches_total))
+
+    def pace(self, patch_seconds: float, patches_spent: float, finish_seconds: float, candidates: int) -> None:
+        base = self._now() - self._began - patches_spent + finish_seconds + self._ending
+        self._emit(Pace(round(base, 3), round(patch_seconds, 4), candidates))
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

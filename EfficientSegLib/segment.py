@@ -183,6 +183,7 @@ def _reading(earlier: Segmentation, strategy: str) -> "Reading":
         )
     return earlier.reading
 
+    run.ended()
 
 def _check(volume: Volume, bundle: Bundle) -> None:
     if volume.array.shape[0] != len(bundle.channels):

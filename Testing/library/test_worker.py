@@ -82,7 +82,7 @@ def wait_until(fact, seconds: float = PATIENCE_SECONDS) -> bool:
 def test_a_run_tells_its_events_in_order_and_ends_once(worker, request_for):
     events = worker.ask(request_for())
     names = kinds(event for event in events if not isinstance(event, (Progress, protocol.Warned)))
-    assert names == ["Started", "Patches", "ClassWeights", "Partial", "Finished"]
+    assert names == ["Started", "Patches", "ClassWeights", "Partial", "Pace", "Finished"]
     assert events[0] == Started(worker.process.pid, "cpu", 1)
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions) and fractions[-1] <= 1
@@ -187,20 +187,23 @@ def test_nothing_is_kept_where_nobody_asked_for_it(worker, request_for):
     assert end.run_id == "" and end.patches_read == 2
 
 
-def test_a_kept_run_is_gone_once_another_begins_or_takes_it():
+def test_a_kept_run_is_gone_once_another_begins_or_follows_it():
     def run(reading):
         return Segmentation(np.ones((2, 2, 2), np.uint8), (), None, True, 1, 1, 1, reading=reading)
 
     runs = RunKeeper()
-    assert runs.keep(run(None)) == "" and runs.take() is None
+    assert runs.keep(run(None)) == "" and runs.kept is None
     first = runs.keep(run("first"))
     runs.begin(first)
-    kept = runs.take()
-    assert kept.reading == "first" and kept.labels.size == 0 and runs.take() is None
+    assert runs.kept.reading == "first" and runs.kept.labels.size == 0
     second = runs.keep(run("second"))
     assert second != first
     runs.begin(first)
-    assert runs.take() is None
+    assert runs.kept is None
+    third = runs.keep(run("third"))
+    runs.forget()
+    runs.begin(third)
+    assert runs.kept is None
 
 
 @pytest.mark.parametrize(
