@@ -1,5 +1,7 @@
 """What a network costs: parameters, and multiply-adds by two counters. Nothing is computed: shapes pass through.
 
+For networks over volumes; `slice_cost` counts slice networks.
+
 `macs` is the work that is really done in convolutions and matrix products, as torch's own counter sees it: a transposed
 convolution is counted on its input, attention counts. `paper_macs` is the convention of the NMSW paper (the counter
 "thop" 0.1.1), needed to compare with published numbers: a transposed convolution is counted on its *output* voxels (8
@@ -27,7 +29,7 @@ class Cost:
 
     parameters: int
     macs: int  # multiply-adds really done
-    paper_macs: int  # the same as the NMSW paper counts them
+    paper_macs: int  # the same as the method's paper counts them
 
     def __add__(self, other: "Cost") -> "Cost":
         """Both networks, both passes."""
@@ -44,7 +46,7 @@ def count(model: nn.Module, shape: Index, in_channels: int = 1) -> Cost:
     The model is not changed, and may lie on any device; it should be the plain network, not one that was changed by
     `networks.inference`, where group normalisation hides from the paper's counter.
     """
-    ghost = _without_values(model).eval()
+    ghost = without_values(model).eval()
     counted = _count_as_the_paper(ghost)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         ghost(torch.empty(1, in_channels, *shape, device="meta"))
@@ -76,7 +78,7 @@ def count_nmsw(model: nn.Module, shape: Index, patches: int | None, in_channels:
     ).times(reads)
 
 
-def _without_values(model: nn.Module) -> nn.Module:
+def without_values(model: nn.Module) -> nn.Module:
     """A copy whose tensors have shapes only; the weights are never copied."""
     memo = {}
     for parameter in model.parameters():

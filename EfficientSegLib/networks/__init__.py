@@ -25,6 +25,7 @@ NETWORKS = {
     "mednext": "EfficientSegLib.networks.mednext",
     "nmsw": "EfficientSegLib.networks.nmsw",
     "segmate": "EfficientSegLib.networks.segmate",
+    "segmate_vanilla": "EfficientSegLib.networks.vanilla",
     "swin_unetr": "EfficientSegLib.networks.swin_unetr",
     "unet": "EfficientSegLib.networks.unet",
 }

@@ -14,7 +14,7 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.networks import encoders
 from EfficientSegLib.networks.heads import Heads
 from EfficientSegLib.networks.slice_parts.blocks import SliceFusion
-from EfficientSegLib.networks.slice_parts.decoder import Decoder
+from EfficientSegLib.networks.slice_parts.decoder import Decoded, Decoder
 from EfficientSegLib.networks.slice_parts.sizes import SIZE_MULTIPLE, check_channels, check_stack
 
 
@@ -71,7 +71,9 @@ class SegMate(nn.Module):
         )
         fine = self.decoder.fine_channels
         self.mask_head, self.boundary_head = (nn.Conv2d(fine, num_outputs, 1) for _ in range(2))
-        self.presence_head = nn.Sequential(nn.Dropout(0.2), nn.Linear(fine, num_outputs))
+        self.presence_head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(fine, num_outputs)
+        )
         self.deep_heads = nn.ModuleList(
             nn.Conv2d(channels, num_outputs, 1)
             for channels in (self.decoder.coarse_channels if options.deep_supervision else ())
@@ -88,7 +90,7 @@ class SegMate(nn.Module):
     def with_presence(self, stack: Tensor, position: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mask logits (B, K, H, W), and logits (B, K) that a label is in the slice; raises as `forward`."""
         fine = self._decode(stack, position).fine
-        return _enlarged(self.mask_head(fine), stack), self._presence(fine)
+        return _enlarged(self.mask_head(fine), stack), self.presence_head(fine)
 
     def heads(self, stack: Tensor, position: Tensor | None = None) -> Heads:
         """Logits of every head; raises as `forward`."""
@@ -96,16 +98,13 @@ class SegMate(nn.Module):
         return Heads(
             mask=_enlarged(self.mask_head(fine), stack),
             boundary=_enlarged(self.boundary_head(fine), stack),
-            presence=self._presence(fine),
+            presence=self.presence_head(fine),
             deep=tuple(_enlarged(head(level), stack) for head, level in zip(self.deep_heads, coarse)),
         )
 
-    def _decode(self, stack: Tensor, position: Tensor | None):
+    def _decode(self, stack: Tensor, position: Tensor | None) -> Decoded:
         check_stack(stack, self.slices)
         return self.decoder(self.encoder(self.fusion(stack)), position)
-
-    def _presence(self, fine: Tensor) -> Tensor:
-        return self.presence_head(fine.mean((2, 3)))
 
 
 def _enlarged(logits: Tensor, stack: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 _REDUCTION = 16
 
@@ -13,11 +14,16 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         hidden = max(channels // _REDUCTION, 1)
         self.gate = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False), nn.ReLU(), nn.Linear(hidden, channels, bias=False), nn.Sigmoid()
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
+        return x * self.gate(x)[:, :, None, None]
 
 
 class CBAM(nn.Module):
@@ -35,7 +41,7 @@ class CBAM(nn.Module):
         self.pixel_gate = nn.Conv2d(2, 1, 7, padding=3, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, largest = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        mean, largest = functional.adaptive_avg_pool2d(x, 1), x.amax((2, 3), keepdim=True)
         x = x * (self.channel_gate(mean) + self.channel_gate(largest)).sigmoid()
         over_channels = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), dim=1)  # (B, 2, H, W)
         return x * self.pixel_gate(over_channels).sigmoid()

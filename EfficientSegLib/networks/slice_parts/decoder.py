@@ -65,10 +65,8 @@ class Decoder(nn.Module):
         )
         self.nested = nn.ModuleList(
             DecoderBlock(up + own, own, SqueezeExcitation(own) if squeeze else nn.Identity())
-            for up, own in zip(raised[:-1], decoded[:-1], strict=True)
+            for up, own in zip(raised, decoded[:-1] if nested else ())
         )
-        if not nested:
-            self.nested = None
         self.fine_channels = decoded[0]
         self.coarse_channels = decoded[:0:-1]  # in the order of `Decoded.coarse`
 
@@ -77,19 +75,17 @@ class Decoder(nn.Module):
         if self.position is not None and position is not None:
             x = self.position(x, position)
         main = self._main_way(x, [align(features) for align, features in zip(self.align, maps, strict=True)])
-        fine = main[0] if self.nested is None else self._nested_way(main)
+        fine = self._nested_way(main) if self.nested else main[0]
         return Decoded(fine, (main[3], main[2], main[1]))
 
     def _main_way(self, x: Tensor, skips: list[Tensor]) -> list[Tensor]:
         """Its results, finest first."""
-        results = []
-        for up, block, skip in zip(reversed(self.up), reversed(self.main), reversed(skips)):
-            x = up(x)
-            if x.shape[2:] != skip.shape[2:]:
-                # The deepest map is as coarse as the context: what was raised once is brought down again.
-                x = functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=True)
-            x = block(torch.cat((x, skip), dim=1))
-            results.insert(0, x)
+        x = self.up[-1](x)  # (B, 160, H/16, W/16)
+        # The encoder's deepest map is no finer than the context: what was raised is brought down again.
+        x = functional.interpolate(x, size=skips[-1].shape[2:], mode="bilinear", align_corners=True)
+        results = [self.main[-1](torch.cat((x, skips[-1]), dim=1))]
+        for up, block, skip in zip(reversed(self.up[:-1]), reversed(self.main[:-1]), reversed(skips[:-1])):
+            results.insert(0, block(torch.cat((up(results[0]), skip), dim=1)))
         return results
 
     def _nested_way(self, main: list[Tensor]) -> Tensor:
