@@ -15,6 +15,7 @@ from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
 from EfficientSegLib.geometry import Index, ScoredBox
 from EfficientSegLib.listener import Listener
 from EfficientSegLib.live import Clock, Live, by_label, scored_in_source
+from EfficientSegLib.live_slabs import LiveSlabs
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.options import read_options
@@ -41,6 +42,7 @@ class Segmentation:
     patches_total: int  # chosen
     candidates: int  # of which they were chosen
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
+    unit: str = "patches"  # what was read one by one: "patches", or "slices"
     prepared_shape: Index | None = None  # voxels that the network's costs count from
     reading: "Reading | None" = field(default=None, repr=False, compare=False)  # what `segment(earlier=)` goes on from
 
@@ -62,17 +64,39 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
     Raises:
         DeviceError: the backend is not installed or cannot run this network.
         OptionError: the network or the strategy is unknown or refuses its options.
-        BundleError: the weights are broken, hold code, are missing or left over.
+        BundleError: the network does not fit the bundle's outputs or strategy, or the weights are broken, hold code,
+            are missing or left over.
     """
     networks.check(bundle.network.name, bundle.network.options)
     strategies.check(bundle.strategy.name, bundle.strategy.options)
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_outputs)
+    _check_kind(bundle, isinstance(model, networks.SliceModel))
     read_weights(bundle, model)
     if backend == "openvino":
         from EfficientSegLib.networks.openvino import for_openvino
 
         return for_openvino(model.float(), precision, len(bundle.channels))
     return for_inference(model.float(), precision).to(device)
+
+
+def _check_kind(bundle: Bundle, reads_slices: bool) -> None:
+    """A network of slices has independent outputs and is read by the strategy of slices, any other neither."""
+    network = (
+        f"Network {bundle.network.name!r} of bundle {bundle.name!r} reads {'slices' if reads_slices else 'volumes'}"
+    )
+    wanted = "independent" if reads_slices else "exclusive"
+    if bundle.outputs != wanted:
+        raise BundleError(
+            f"{network}, and its outputs are called {bundle.outputs}.",
+            why="A network of slices has a channel for each label; of volumes, one for background too, and one wins.",
+            mend=f'Write "outputs": "{wanted}" into bundle.json, or get the bundle again.',
+        )
+    if reads_slices != (strategies.unit(bundle.strategy.name) == "slices"):
+        raise BundleError(
+            f"{network}, and its strategy is {bundle.strategy.name!r}.",
+            why="Slices are read by the strategy 'slices', volumes by the others.",
+            mend="Correct strategy.name in bundle.json, or get the bundle again.",
+        )
 
 
 def read_weights(bundle: Bundle, model: nn.Module) -> None:
@@ -148,7 +172,10 @@ def segment(
         further["preference"] = preference
     else:
         refuse_order(preference, name)
-    run = Live(bundle, prepared, listener, clock, wishes.region)
+    if strategies.reads_lazily(name):
+        run = LiveSlabs(bundle, prepared, listener, strategies.unit(name), wishes.region)
+    else:
+        run = Live(bundle, prepared, listener, clock, wishes.region)
     with torch.inference_mode():
         prediction = module.predict(torch.from_numpy(prepared.array), model, chosen_options, run, **further)
         clock.lap("patches")
@@ -157,6 +184,7 @@ def segment(
         labels = run.labels(prediction.logits)
     clean(labels, bundle.postprocess)
     clock.lap("restore")
+    run.ended()
     return Segmentation(
         labels=labels,
         patches=tuple(scored_in_source(patch, prepared) for patch in prediction.patches),
@@ -166,6 +194,7 @@ def segment(
         patches_total=prediction.planned,
         candidates=prediction.candidates,
         reading=prediction.reading,
+        unit=strategies.unit(name),
         seconds=clock.seconds,
         prepared_shape=tuple(prepared.array.shape[1:]),
     )
@@ -183,7 +212,6 @@ def _reading(earlier: Segmentation, strategy: str) -> "Reading":
         )
     return earlier.reading
 
-    run.ended()
 
 def _check(volume: Volume, bundle: Bundle) -> None:
     if volume.array.shape[0] != len(bundle.channels):

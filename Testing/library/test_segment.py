@@ -195,7 +195,7 @@ def test_a_run_on_another_volume_or_by_a_strategy_without_steps_is_not_continued
         segment(volume, bundle(), model, earlier=without)
 
 
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("strategy", sorted({*STRATEGIES} - {"slices"}))  # its networks: test_live_slabs.py
 def test_every_strategy_segments_reports_and_stops(strategy):
     volume, truth = phantom()
     painter = Painter()
