@@ -2,13 +2,23 @@
 
 import dataclasses
 from itertools import permutations, product
+from math import ceil
 
 import numpy as np
 import pytest
 
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess
 from EfficientSegLib.geometry import PatchBox, whole
-from EfficientSegLib.preprocess import axis_order, normalise, orient, orient_back, prepare, to_oriented, to_source
+from EfficientSegLib.preprocess import (
+    axis_order,
+    normalise,
+    orient,
+    orient_back,
+    prepare,
+    to_oriented,
+    to_prepared,
+    to_source,
+)
 from EfficientSegLib.volume import Volume
 
 WINDOW = Intensity("window", -100.0, 300.0, (0.0, 1.0))
@@ -136,3 +146,29 @@ def test_zscore_clips_and_brings_mean_and_deviation():
     assert abs(float(result.mean())) < 1e-4
     assert float(result.std()) == pytest.approx(1, abs=1e-3)
     assert result.max() < 4
+
+
+def test_a_box_goes_to_the_prepared_grid_and_back_around_itself(placed_volume):
+    prepared = prepare(placed_volume, rule(spacing=(1.3, 0.6, 1.7)))
+    box = PatchBox((1, 2, 3), (4, 5, 4))
+    there = to_prepared(box, prepared)
+    assert whole(prepared.array.shape[1:]).intersection(there) == there
+    back = to_source(there, prepared)
+    assert back.intersection(box) == box
+    # On either side at most one voxel of the prepared grid, rounded up to whole voxels, sticks out.
+    margins = [ceil(max(prepared.spacing_mm) / step) for step in placed_volume.spacing_mm]
+    assert all(a - b <= margin for a, b, margin in zip(box.start, back.start, margins))
+    assert all(b - a <= margin for a, b, margin in zip(box.stop, back.stop, margins))
+
+
+def test_on_one_grid_a_box_comes_back_exactly():
+    prepared = prepare(volume(ALL_DIRECTIONS[7]), rule())
+    box = PatchBox((1, 2, 3), (4, 6, 9))
+    assert to_source(to_prepared(box, prepared), prepared) == box
+
+
+def test_what_was_cropped_away_has_no_place_on_the_prepared_grid():
+    prepared = dataclasses.replace(prepare(volume(), rule()), crop=PatchBox((0, 0, 6), (8, 10, 12)))
+    low, high = PatchBox((0, 0, 0), (8, 10, 2)), PatchBox((0, 0, 5), (8, 10, 9))
+    assert to_prepared(low, prepared) is None
+    assert to_prepared(high, prepared).shape == (8, 10, 3)
