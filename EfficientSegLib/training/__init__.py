@@ -1,17 +1,24 @@
 """Training: from cases to a bundle. The registry of recipes.
 
 A recipe says what one sample costs. Its file has a frozen dataclass `Options` and
-`losses(model, sample, options, progress, generator) -> dict[str, Tensor]`; the terms are added up by the loop.
+`losses(model, sample, options, progress, generator) -> dict[str, Tensor]`; the terms are added up by the loop. Where
+they need what the bundle says of its labels, `fitted(options, channels)` makes the options that `losses` gets. `TAKES`
+is the kind of sample, where that is no `samples.Sample`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
+from EfficientSegLib.bundle import Component
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.options import read_options
 
 RECIPES = {
     "nmsw": "EfficientSegLib.training.recipes.nmsw",
     "patch": "EfficientSegLib.training.recipes.patch",
+    "segmate": "EfficientSegLib.training.recipes.segmate",
     "zoom_out": "EfficientSegLib.training.recipes.zoom_out",
 }
 
@@ -27,3 +34,14 @@ def recipe(name: str) -> ModuleType:
             f"Unknown recipe {name!r}.", why=f"Known: {', '.join(sorted(RECIPES))}.", mend="Correct recipe.name."
         )
     return import_module(RECIPES[name])
+
+
+def recipe_options(component: Component, channels: Mapping[int, int]) -> Any:
+    """The options that a recipe's `losses` gets, for a bundle with these channels by label value.
+
+    Raises:
+        OptionError: the recipe or an option is unknown, or does not fit the bundle.
+    """
+    module = recipe(component.name)
+    options = read_options(module.Options, component.options)
+    return module.fitted(options, channels) if hasattr(module, "fitted") else options

@@ -14,9 +14,11 @@ from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, Component
 from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
 from EfficientSegLib.options import read_options
-from EfficientSegLib.training import recipe
+from EfficientSegLib.training import recipe, recipe_options
 from EfficientSegLib.training.cases import Case
-from EfficientSegLib.training.samples import source
+from EfficientSegLib.training.frozen import Frozen
+from EfficientSegLib.training.learning_rate import Plateau, schedule_options
+from EfficientSegLib.training.samples import Sample, source
 from EfficientSegLib.training.start import Start
 
 UNSEEN_BY_THE_NUMBERS = (
@@ -37,7 +39,7 @@ class TrainConfig:
     bundle: dict[str, Any]  # bundle.json without schema, weights and provenance
     recipe: Component
     cases: tuple[Case, ...]
-    iterations: int | None = None  # of every process; each reads one sample per iteration; null: minutes decide
+    iterations: int | None = None  # of every process; each reads one sample, or one batch of slices; null: minutes
     minutes: float | None = None  # of iterations alone, summed over restarts; reading data does not count
     start: Start | None = None  # a bundle to go on from; null: random weights
     samples: Component = field(default_factory=lambda: Component("volume"))  # their source and its options
@@ -45,9 +47,11 @@ class TrainConfig:
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
     smallest: tuple[int, int, int] = (1, 1, 1)  # voxels of a sample at least; see precision
     largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
-    learning_rate: float = 2e-3  # highest; AdamW, linear warm-up, then one cosine down to 0
+    learning_rate: float = 2e-3  # highest, of AdamW
+    schedule: Component = field(default_factory=lambda: Component("cosine"))  # of the learning rate
     weight_decay: float = 1e-5
-    warm_up: float = 0.03  # share of the iterations, or of the minutes
+    warm_up: float = 0.03  # share of the iterations, or of the minutes, in which `cosine` rises
+    frozen: tuple[Frozen, ...] = ()  # parts of the network that are not trained at first
     clip: float = 1.0  # highest norm of the gradient
     seed: int = 0
     processes: int = 1  # each on its own share of the cores; their gradients are averaged
@@ -82,6 +86,12 @@ class TrainConfig:
                 "validation_every or bundle_from 'best' is given without any case in validation.",
                 why="The best model is the one with the lowest loss on cases that it does not learn from.",
                 mend="List cases in validation, or leave both out.",
+            )
+        if self.validation_every is None and isinstance(schedule_options(self.schedule), Plateau):
+            raise OptionError(
+                "schedule is 'plateau', and validation_every is not given.",
+                why="The learning rate falls when the validation loss does not.",
+                mend="Give validation_every, or use schedule 'cosine'.",
             )
         if not 0 <= self.warm_up < 1:
             raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
@@ -154,9 +164,18 @@ def check(config: TrainConfig) -> None:
     """
     template = config.template
     with _naming("samples"):
-        read_options(source(config.samples.name).Options, config.samples.options)
+        opened = source(config.samples.name)
+        options = read_options(opened.Options, config.samples.options)
+        if hasattr(opened, "check"):
+            opened.check(options)
     with _naming("recipe"):
-        read_options(recipe(config.recipe.name).Options, config.recipe.options)
+        recipe_options(config.recipe, config.channels)
+        if getattr(opened, "GIVES", Sample) is not getattr(recipe(config.recipe.name), "TAKES", Sample):
+            raise OptionError(
+                f"The recipe {config.recipe.name!r} was given samples {config.samples.name!r}.",
+                why="One is for volumes, the other for slices.",
+                mend="Use recipe 'segmate' with samples 'slices', and another recipe with others.",
+            )
     with _naming("bundle.network"):
         networks.check(template.network.name, template.network.options)
     with _naming("bundle.strategy"):

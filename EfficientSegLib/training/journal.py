@@ -144,15 +144,18 @@ class Journal:
         self._validations.append(Table(folder / VALIDATIONS, course.step + 1 if course.step else 0))
         self._bar = Bar(course)
 
-    def step(self, before: Course, after: Course, terms: Mapping[str, float]) -> None:
+    def step(
+        self, before: Course, after: Course, terms: Mapping[str, float], learning_rate: float | None = None
+    ) -> None:
         """Write down one iteration.
 
         Args:
-            before, after: the course around it; the learning rate and the progress are those it was done with.
+            before, after: the course around it; the progress is the one it was done with.
+            learning_rate: it was done with; None: the course's.
         """
         values = {
             **terms,
-            "learning_rate": before.learning_rate,
+            "learning_rate": before.learning_rate if learning_rate is None else learning_rate,
             "samples_per_s": before.config.processes / max(after.seconds - before.seconds, 1e-9),
             "progress": before.progress,
             "minutes": after.seconds / 60,

@@ -145,7 +145,7 @@ def _iterate(
     while not run.course.ended:
         before = run.course
         terms = run.step()
-        journal.step(before, run.course, terms)
+        journal.step(before, run.course, terms, run.rate)
         if validation and is_due(config.validation_every, before, run.course):
             journal.validation(run.course, validation())
         if sampling and is_due(config.picture_every, before, run.course):

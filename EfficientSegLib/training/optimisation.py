@@ -20,14 +20,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from EfficientSegLib import networks
 from EfficientSegLib.errors import EfficientSegError, TrainingError
-from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.networks.inference import for_training
-from EfficientSegLib.options import read_options
-from EfficientSegLib.training import processes, recipe
+from EfficientSegLib.training import processes, recipe, recipe_options
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.frozen import Freezer, agree_on_statistics, train_mode
+from EfficientSegLib.training.kinds import check_kinds
+from EfficientSegLib.training.learning_rate import LearningRate
 from EfficientSegLib.training.precision import Precision, guarded
 from EfficientSegLib.training.processes import Place
-from EfficientSegLib.training.samples import Sample, source
+from EfficientSegLib.training.samples import Sample, SliceBatch, source
 from EfficientSegLib.training.schedule import Course
 from EfficientSegLib.training.start import begin
 
@@ -39,9 +41,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self._recipe = recipe(config.recipe.name)
-        self.options = read_options(self._recipe.Options, config.recipe.options)
+        self.options = recipe_options(config.recipe, config.channels)
 
-    def forward(self, sample: Sample, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, sample: Sample | SliceBatch, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms of the loss of one sample, scalars; see the recipe's `losses`."""
         return self._recipe.losses(self.model, sample, self.options, progress, generator)
 
@@ -60,37 +62,46 @@ class Run:
             TrainingError: a case contradicts the configuration.
         """
         self.config, self.place, self.clock = config, place, clock
+        self._shared: nn.Module | None = None
         self.course = Course(config)
         template = config.template
         torch.manual_seed(config.seed)
         network = template.network
         model = networks.build(network.name, network.options, len(template.channels), template.num_outputs)
+        check_kinds(model, config)
         if config.start is not None:
             begin(model, config.start)
         self.precision = Precision.choose(config.precision, place.device)
-        self.model = guarded(for_training(model).train().to(place.device), self.precision)
+        self.model = guarded(for_training(model).to(place.device), self.precision)
         self.objective = Objective(self.model, config)
-        self.patch: Index = getattr(model, "patch_size", None) or getattr(
-            self.objective.options, "patch_size", (1, 1, 1)
-        )
-        self.multiple: Index = getattr(model, "size_multiple", (1, 1, 1))
+        self.patch = _patch(model, self.objective.options)
+        self.multiple: tuple[int, ...] = getattr(model, "size_multiple", (1, 1, 1))
         self.source = source(config.samples.name).open_source(
             config, config.cases, data_folder, self.patch, self.multiple
         )
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
-        self._shared = self.objective if place.count == 1 else distributed(self.objective)
+        self.learning_rate = LearningRate(self.optimiser, config.schedule)
+        self.rate = config.learning_rate  # of the last iteration
+        self._freezer = Freezer(self.model, config.frozen)
+        self._thaw()
+
+    def _thaw(self) -> None:
+        """Train what is to be trained by now; processes exchange the gradients of just that."""
+        if self._freezer.update(self.course.progress) or self._shared is None:
+            train_mode(self.model)
+            self._shared = self.objective if self.place.count == 1 else distributed(self.objective)
 
     def step(self) -> dict[str, float]:
         """The next iteration; returns the terms of the loss, means over the processes.
 
         Raises:
             EfficientSegError: in any process the sample cannot be trained on, or the loss or its gradient is not
-                finite; the same error in all of them. Model and optimiser are as they were before this iteration.
+                finite; the same error in all of them. Weights and optimiser are as they were before this iteration.
         """
         start = self.clock()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.course.learning_rate
+        self._thaw()
+        self.rate = self.learning_rate.before_step(self.course)
         self.optimiser.zero_grad(set_to_none=True)
         name, terms = self._losses()
         self.precision.scaler.scale(sum(terms.values())).backward()
@@ -101,6 +112,7 @@ class Run:
             raise _not_finite(self.course.step, f"the gradient of {names}", norm)
         self.precision.scaler.step(self.optimiser)
         self.precision.scaler.update()
+        agree_on_statistics(self.model, self.place)
         values = torch.stack([term.detach().float() for term in terms.values()])
         values = processes.average([values], self.place)[0].tolist()
         seconds = torch.tensor([self.clock() - start], dtype=torch.float64)  # processes agree on when time is over
@@ -129,7 +141,7 @@ class Run:
             raise next(error for error in processes.gather(trouble, self.place) if error is not None)
         return name, terms
 
-    def _draw(self) -> tuple[Sample, torch.Generator]:
+    def _draw(self) -> tuple[Sample | SliceBatch, torch.Generator]:
         """The sample of this process and iteration on its device, and the source of the recipe's draws."""
         seeds = np.random.SeedSequence([self.config.seed, self.course.step, self.place.rank])
         draws = np.random.default_rng(seeds)
@@ -150,6 +162,7 @@ class Run:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.precision.scaler.state_dict(),
+            "learning_rate": self.learning_rate.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -157,6 +170,7 @@ class Run:
         self.course = Course(self.config, state["step"], state.get("seconds", 0.0))
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.learning_rate.load(state.get("learning_rate", {}))
         if state.get("scaler"):
             self.precision.scaler.load_state_dict(state["scaler"])
 
@@ -164,8 +178,8 @@ class Run:
 def distributed(objective: Objective) -> DistributedDataParallel:
     """The objective, its gradients averaged over the processes while they are calculated.
 
-    Not every recipe uses every parameter in every iteration. The forward pass exchanges nothing (networks keep no
-    running statistics), so that a process that fails in it leaves no other waiting.
+    Not every recipe uses every parameter in every iteration. The forward pass exchanges nothing (running statistics are
+    agreed on after the iteration), so that a process that fails in it leaves no other waiting.
     """
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     silent = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.13
@@ -174,10 +188,17 @@ def distributed(objective: Objective) -> DistributedDataParallel:
     return DistributedDataParallel(objective, find_unused_parameters=True, **{silent: False})
 
 
-def on_device(sample: Sample, device: torch.device) -> Sample:
+def _patch(model: nn.Module, options: Any) -> tuple[int, ...]:
+    """Voxels that a sample has at least; of a network of slices, the slices of a stack."""
+    if isinstance(model, SliceModel):
+        return (model.slices,)
+    return getattr(model, "patch_size", None) or getattr(options, "patch_size", (1, 1, 1))
+
+
+def on_device(sample: Sample | SliceBatch, device: torch.device) -> Sample | SliceBatch:
     """The sample with its tensors on a device."""
-    moved = {name: getattr(sample, name).to(device) for name in ("image", "target", "annotated")}
-    return dataclasses.replace(sample, **moved)
+    parts = {f.name: getattr(sample, f.name) for f in dataclasses.fields(sample)}
+    return dataclasses.replace(sample, **{k: v.to(device) for k, v in parts.items() if isinstance(v, Tensor)})
 
 
 def _not_finite(step: int, what: str, values: Any) -> TrainingError:

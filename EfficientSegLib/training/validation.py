@@ -13,12 +13,14 @@ from EfficientSegLib import strategies
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint, processes
+from EfficientSegLib.training.frozen import train_mode
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.optimisation import Run, on_device
-from EfficientSegLib.training.samples import Sample, Source, source
+from EfficientSegLib.training.samples import Sample, SliceBatch, Source, source
 
 BEST = "best.pt"
 SLAB = 32  # slices whose logits are looked at together
+CHUNK = 8  # slices whose losses are calculated together; memory grows with it
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class Validation:
         run.model.eval()
         with torch.no_grad(), run.precision.autocast():
             own = [self._values(number, index) for index, number in enumerate(self._numbers)]
-        run.model.train()
+        train_mode(run.model)
         values = _means([value for part in processes.gather(own, run.place) for value in part])
+        run.learning_rate.after_validation(values["loss"])
         if values["loss"] < self.best.loss:
             self.best = Best(values["loss"], run.course.step)
             if run.place.rank == 0:
@@ -77,12 +80,22 @@ class Validation:
         seed = np.random.SeedSequence([run.config.seed, number]).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(seed))
         torch.manual_seed(int(seed))
-        terms = run.objective(on_device(sample, run.place.device), 1.0, generator)
-        values = {name: float(term) for name, term in terms.items()}
+        values = _terms(sample, run, generator)
         values["loss"] = sum(values.values())
         if run.config.validation_dice:
             values["dice"] = mean_dice(sample, run)
         return values
+
+
+def _terms(sample: Sample | SliceBatch, run: Run, generator: torch.Generator) -> dict[str, float]:
+    """The terms of the loss; of slices the mean over all of them, `CHUNK` at a time."""
+    parts = list(sample.chunks(CHUNK)) if isinstance(sample, SliceBatch) else [sample]
+    shares = [len(part) / len(sample) for part in parts] if isinstance(sample, SliceBatch) else [1.0]
+    values: dict[str, float] = {}
+    for part, share in zip(parts, shares):
+        for name, term in run.objective(on_device(part, run.place.device), 1.0, generator).items():
+            values[name] = values.get(name, 0.0) + share * float(term)
+    return values
 
 
 def _means(values: list[Mapping[str, float]]) -> dict[str, float]:
@@ -96,8 +109,10 @@ def _means(values: list[Mapping[str, float]]) -> dict[str, float]:
     return means
 
 
-def mean_dice(sample: Sample, run: Run) -> float:
+def mean_dice(sample: Sample | SliceBatch, run: Run) -> float:
     """Mean Dice of the annotated labels that are in a sample, read as the bundle's strategy reads; NaN without any."""
+    if isinstance(sample, SliceBatch):
+        sample = sample.as_volume()
     template = run.config.template
     strategy = template.strategy
     options = dict(strategy.options)

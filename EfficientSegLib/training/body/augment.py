@@ -14,7 +14,7 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.training.body import drawings
 from EfficientSegLib.training.body.prepare import OUTSIDE, PreparedCase
 from EfficientSegLib.training.losses import IGNORE
-from EfficientSegLib.training.samples import Sample
+from EfficientSegLib.training.samples import Along, Sample
 from EfficientSegLib.training.samples.framing import rotation
 
 BASE = -1000.0  # CT value of air; what lies beyond an image
@@ -88,7 +88,7 @@ class Grid:
 
 def draw_sample(prepared: PreparedCase, options: Options, grid: Grid, generator: np.random.Generator) -> Sample:
     """A new sample; see the head of this file."""
-    hu, source, content, mirrored = _framed(prepared, options, grid, generator)
+    hu, source, along, mirrored = _framed(prepared, options, grid, generator)
     if generator.random() < options.contrast:
         hu = _recoloured(hu, source, prepared, generator)
     if prepared.case.role != "limb":
@@ -101,7 +101,7 @@ def draw_sample(prepared: PreparedCase, options: Options, grid: Grid, generator:
     hu = _disturbed(hu, options, grid, generator)
     target = prepared.values[source.clamp(min=0).long()].to(torch.uint8)
     target[source < 0] = IGNORE
-    start, stop = content
+    start, stop = along.shown
     hu[..., :start], hu[..., stop:] = BASE, BASE
     target[..., :start], target[..., stop:] = IGNORE, IGNORE
     annotated = prepared.annotated
@@ -111,11 +111,12 @@ def draw_sample(prepared: PreparedCase, options: Options, grid: Grid, generator:
         target = lookup[target.long()]
         annotated = annotated[grid.pairs]
     image = (hu.clamp(grid.low, grid.high) - grid.low) / (grid.high - grid.low)
-    return Sample((image * (grid.to[1] - grid.to[0]) + grid.to[0])[None], target, annotated, prepared.name)
+    image = (image * (grid.to[1] - grid.to[0]) + grid.to[0])[None]
+    return Sample(image, target, annotated, prepared.name, along)
 
 
 def _framed(prepared: PreparedCase, options: Options, grid: Grid, generator: np.random.Generator):
-    """Cut, turn, scale and bend; returns values, source labels (-1 beyond the image), filled part of K, mirrored."""
+    """Cut, turn, scale and bend; returns values, source labels (-1 beyond the image), place along K, mirrored."""
     shape = prepared.hu.shape
     scale = generator.uniform(*options.scale) * (1 + generator.uniform(-options.stretch, options.stretch, 3))
     extent = [length * factor for length, factor in zip(shape, scale)]
@@ -147,7 +148,9 @@ def _framed(prepared: PreparedCase, options: Options, grid: Grid, generator: np.
     lookup = normalised.flip(0).permute(1, 2, 3, 0)[None]
     hu = functional.grid_sample((prepared.hu - BASE)[None, None], lookup, "bilinear", "zeros", align_corners=False)
     source = functional.grid_sample((prepared.source + 1)[None, None], lookup, "nearest", "zeros", align_corners=False)
-    return hu[0, 0] + BASE, source[0, 0] - 1, (start, start + count), mirrored
+    first = height - 0.5 - (start + count / 2 - 0.5) / scale[2]
+    along = Along(float(first), shape[2], (start, start + count), float(1 / scale[2]))
+    return hu[0, 0] + BASE, source[0, 0] - 1, along, mirrored
 
 
 def _height_of_a_label(prepared: PreparedCase, generator: np.random.Generator) -> float:

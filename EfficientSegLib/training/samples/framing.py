@@ -1,5 +1,6 @@
 """What every source of samples needs: how large samples may be, what a mirror exchanges, and a turn at random."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,13 @@ def mirror_pairs(config: TrainConfig) -> Tensor:
         a, b = config.channels[one], config.channels[other]
         pairs[a], pairs[b] = b, a
     return pairs
+
+
+def sides_left_alone(config: TrainConfig) -> tuple[str, ...]:
+    """Names of labels that tell a side, left or right, and that no pair of `mirrored` exchanges."""
+    paired = {value for pair in config.mirrored for value in pair}
+    labels = [label for label in config.template.labels if label.value not in paired]
+    return tuple(label.name for label in labels if re.search(r"\b(left|right)\b", label.name.lower().replace("_", " ")))
 
 
 def rotation(limits_rad: Sequence[float], generator: np.random.Generator) -> np.ndarray:

@@ -1,24 +1,25 @@
-"""How a sample strays from its case: place and shape in one resampling, then brightness and what disturbs an image.
+"""How a sample strays from its case: place and shape in one resampling, then brightness (see there).
 
-The steps and their defaults are NMSW's; the brightness is MONAI's. All draws come from the generator that is given.
+The steps and their defaults are NMSW's. All draws come from the generator that is given.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai import transforms
-from monai.data import MetaTensor
 from torch import Tensor
 from torch.nn import functional
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.training.samples.brightness import STEPS, BrightnessOptions, check_shares
 from EfficientSegLib.training.samples.framing import rotation
+
+PROBABILITIES = ("focus", "translation", "affine", "distortion", "mirror", *STEPS)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BrightnessOptions):
     """How far samples stray from the case. A probability of 0 switches a step off; values are network values.
 
     The reference turns and scales in voxels; here it is done in millimetres, so that thick slices are not sheared, and
@@ -35,75 +36,23 @@ class Options:
     distortion_cells: int = 5  # along every axis
     distortion_limit: float = 0.05  # change of a cell's length, each way
     mirror: float = 0.0  # probability of exchanging left and right, and the labels that `mirrored` pairs
-    noise: float = 0.1  # probability
-    noise_deviation: float = 0.1  # at most
-    smooth: float = 0.2  # probability of a Gaussian blur
-    smooth_voxels: tuple[float, float] = (0.5, 1.0)
-    gain: float = 0.15  # probability
-    gain_limit: float = 0.25  # change of all values as a share of them, each way
-    shift: float = 0.2  # probability
-    shift_limit: float = 0.1  # added to all values, each way
-    coarse: float = 0.25  # probability of fewer voxels, enlarged again
-    coarse_zoom: tuple[float, float] = (0.5, 1.0)
-    gamma: float = 0.3  # probability
-    inverted_gamma: float = 0.1  # probability of a gamma on the negative
-    gamma_range: tuple[float, float] = (0.7, 1.5)
     memory_share: float = 0.5  # of the free memory; cases beyond it lie in a mapped file, which is slower
 
     def __post_init__(self) -> None:
-        for name in (*PROBABILITIES, "translation_share", "memory_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise OptionError(f"{name} is {getattr(self, name)}.", why="It is a share.", mend="Use 0 to 1.")
-        if not all(0 <= change < 1 for change in (*self.scale, self.distortion_limit, self.gain_limit)):
+        super().__post_init__()
+        check_shares(self, (*PROBABILITIES, "translation_share", "memory_share"))
+        if not all(0 <= change < 1 for change in (*self.scale, self.distortion_limit)):
             raise OptionError(
-                f"scale is {self.scale}, distortion_limit {self.distortion_limit}, gain_limit {self.gain_limit}.",
+                f"scale is {self.scale}, distortion_limit {self.distortion_limit}.",
                 why="They are changes each way; 1 would leave nothing.",
                 mend="Use 0 to below 1.",
             )
-        if min(self.rotation_rad, self.noise_deviation, self.shift_limit) < 0 or self.distortion_cells < 1:
+        if self.rotation_rad < 0 or self.distortion_cells < 1:
             raise OptionError(
-                f"rotation_rad is {self.rotation_rad}, noise_deviation {self.noise_deviation}, "
-                f"shift_limit {self.shift_limit}, distortion_cells {self.distortion_cells}.",
-                why="They are sizes, and a number of cells.",
+                f"rotation_rad is {self.rotation_rad}, distortion_cells {self.distortion_cells}.",
+                why="They are a size, and a number of cells.",
                 mend="Use 0 or more, and at least one cell.",
             )
-        for name in ("smooth_voxels", "coarse_zoom", "gamma_range"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise OptionError(f"{name} is {(low, high)}.", why="It is a range above 0.", mend="Lower end first.")
-        if self.coarse_zoom[1] > 1:
-            raise OptionError(f"coarse_zoom is {self.coarse_zoom}.", why="It leaves out voxels.", mend="Use up to 1.")
-
-
-PROBABILITIES = (
-    *("focus", "translation", "affine", "distortion", "mirror"),
-    *("noise", "smooth", "gain", "shift", "coarse", "gamma", "inverted_gamma"),
-)
-
-
-class Brightness:
-    """Changes values, never places."""
-
-    def __init__(self, options: Options) -> None:
-        steps = {
-            "noise": transforms.RandGaussianNoise(options.noise, std=options.noise_deviation),
-            "smooth": transforms.RandGaussianSmooth(*[options.smooth_voxels] * 3, prob=options.smooth),
-            "gain": transforms.RandScaleIntensity(options.gain_limit, prob=options.gain),
-            "shift": transforms.RandShiftIntensity(options.shift_limit, prob=options.shift),
-            "coarse": transforms.RandSimulateLowResolution(options.coarse, zoom_range=options.coarse_zoom),
-            "inverted_gamma": transforms.RandAdjustContrast(
-                options.inverted_gamma, options.gamma_range, invert_image=True
-            ),
-            "gamma": transforms.RandAdjustContrast(options.gamma, options.gamma_range),
-        }
-        self._steps = [step for name, step in steps.items() if getattr(options, name) > 0]
-
-    def __call__(self, image: Tensor, generator: np.random.Generator) -> Tensor:
-        """Image (1, I, J, K) -> the same shape."""
-        for step in self._steps:
-            step.set_random_state(seed=int(generator.integers(2**32)))
-            image = step(image)
-        return image.as_tensor() if isinstance(image, MetaTensor) else image
 
 
 def shape_change(

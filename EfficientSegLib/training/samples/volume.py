@@ -28,9 +28,10 @@ from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.training.cases import Case, annotated_channels, nearest, read_pair
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.losses import IGNORE
-from EfficientSegLib.training.samples import Sample
+from EfficientSegLib.training.samples import Along, Sample
+from EfficientSegLib.training.samples.brightness import Brightness
 from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
-from EfficientSegLib.training.samples.transforms import Brightness, Options, cut, resample, shape_change
+from EfficientSegLib.training.samples.transforms import Options, cut, resample, shape_change
 from EfficientSegLib.volume import Volume
 
 __all__ = ["Options", "VolumeSource", "open_source"]
@@ -92,9 +93,8 @@ class VolumeSource:
             image, target, inside = resample(case.image, case.target, centre, *change, frame.pad_value)
         image = self._brightness(image[None], generator)
         image = torch.where(inside, image, frame.pad_value)
-        if generator.random() < options.mirror:
-            return _mirrored(Sample(image, target, case.annotated, case.name), frame)
-        return Sample(image, target, case.annotated, case.name)
+        sample = Sample(image, target, case.annotated, case.name, _along(start, size, case))
+        return _mirrored(sample, frame) if generator.random() < options.mirror else sample
 
     def still(self, number: int) -> Sample:
         """The whole case, padded as inference pads it; `largest` does not cut it."""
@@ -102,7 +102,7 @@ class VolumeSource:
         size = frame.size(tuple(case.image.shape), limited=False)
         start = tuple(-(max(low - n, 0) // 2) for low, n in zip(frame.least, case.image.shape))
         image, target, _ = cut(case.image, case.target, start, size, frame.pad_value)
-        return Sample(image[None], target, case.annotated, case.name)
+        return Sample(image[None], target, case.annotated, case.name, _along(start, size, case))
 
     def _start(self, case: LoadedCase, size: Index, generator: np.random.Generator) -> Index:
         """First voxel of the sample in the case: anywhere or around a label where the case is longer, else centred."""
@@ -118,11 +118,17 @@ class VolumeSource:
         return tuple(a if n <= s else min(max(a, 0), n - s) for a, n, s in zip(start, shape, size))
 
 
+def _along(start: Index, size: Index, case: LoadedCase) -> Along:
+    first, length = start[2], case.image.shape[2]
+    return Along(first, length, (max(-first, 0), min(size[2], length - first)))
+
+
 def _mirrored(sample: Sample, frame: Frame) -> Sample:
     lookup = torch.arange(256, dtype=torch.uint8)
     lookup[: len(frame.pairs)] = frame.pairs.to(torch.uint8)
     target = lookup[sample.target.flip(frame.sideways).long()]
-    return Sample(sample.image.flip(frame.sideways + 1), target, sample.annotated[frame.pairs], sample.name)
+    image, annotated = sample.image.flip(frame.sideways + 1), sample.annotated[frame.pairs]
+    return Sample(image, target, annotated, sample.name, sample.along)
 
 
 def open_source(
