@@ -1,4 +1,4 @@
-"""The command line: `python -m EfficientSegLib segment | bundles | plan | train | evaluate`."""
+"""The command line: `python -m EfficientSegLib segment | batch | bundles | plan | train | evaluate`."""
 
 import argparse
 import logging
@@ -12,6 +12,7 @@ from EfficientSegLib.commands.terminal import show_error
 from EfficientSegLib.devices import BACKENDS, DEVICES, PRECISIONS
 from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.failures import explain
+from EfficientSegLib.studies.place import ENDINGS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _segment(commands.add_parser("segment", help="segment one volume"))
+    _batch(commands.add_parser("batch", help="segment all volumes of a folder tree"))
     _bundles(commands.add_parser("bundles", help="list models, or check one"))
     _plan(commands.add_parser("plan", help="make a training's configuration from a data set"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
@@ -43,6 +45,27 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="default: all cores but one")
     add("--record", metavar="RUN.JSON", help="write down what was done, with what, and what came out")
     add("--picture", metavar="OVERVIEW.PNG", help="draw slices, patches and class weights (needs matplotlib)")
+
+
+def _batch(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("input", help="folder tree of image files (NIfTI, NRRD, MetaImage) and DICOM series")
+    add("--bundle", required=True, help="the model: a bundle's folder, or the name of a shipped one")
+    add("-o", "--output", required=True, help="folder of the results, a mirror of the tree; what is done there is kept")
+    add("--format", choices=ENDINGS, default="seg.nrrd", help="seg.nrrd for Slicer (default), or nii.gz")
+    add("--include", action="append", default=[], metavar="PATTERN", help="only paths or series like '*thorax*'")
+    add("--exclude", action="append", default=[], metavar="PATTERN", help="none of these; both may be repeated")
+    add("--limit", type=int, metavar="N", help="run at most N cases this time")
+    add("--again", action="store_true", help="run also what was done in the same way before")
+    add("--list", action="store_true", help="only say what would be done")
+    add("--json", action="store_true", help="with --list: a JSON object per line")
+    add("--scheduler", metavar="ADDRESS", help="of Dask: its workers do the cases (needs distributed)")
+    add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
+    add("--strategy", help="how volumes are read; default: the bundle's")
+    add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
+    add("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 if processor and model were tested for it")
+    add("--backend", choices=BACKENDS, default="torch", help="openvino: on the CPU, needs pip install openvino")
+    add("--threads", type=int, help="default: all cores but one; with --scheduler, a worker's share of its machine")
 
 
 def _bundles(command: argparse.ArgumentParser) -> None:

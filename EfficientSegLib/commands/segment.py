@@ -31,13 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     """
     source = Path(arguments.input)
     output = _output_path(source, arguments.output)
-    _check_patches(arguments)
+    check_patches(arguments)
     stop = threading.Event()
     bar = ProgressBar()
     for extra in filter(None, (arguments.record, arguments.picture)):
         with _scratch_beside(Path(extra)):
             pass  # it can be written there: better known now than after the run
-    with _scratch_beside(output) as scratch, _stopping_on_interrupt(stop):
+    with _scratch_beside(output) as scratch, stopping_on_interrupt(stop):
         request = protocol.Request(
             input=str(source),
             output_dir=str(scratch),
@@ -85,7 +85,7 @@ def strategy_options(patches: int | str | None) -> dict:
     return {"top_k": {"all": None, "coarse": 0}.get(patches, patches), "clip_top_k": False}
 
 
-def _check_patches(arguments: argparse.Namespace) -> None:
+def check_patches(arguments: argparse.Namespace) -> None:
     """A strategy that reads everything has no number of patches.
 
     Raises:
@@ -143,7 +143,7 @@ def _scratch_beside(output: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _stopping_on_interrupt(stop: threading.Event) -> Iterator[None]:
+def stopping_on_interrupt(stop: threading.Event) -> Iterator[None]:
     """The first Ctrl-C or a polite kill asks for an early end, the second one ends at once."""
 
     def interrupt(*_) -> None:

@@ -14,10 +14,22 @@ HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
-        *{"environment", "failures", "files", "gate", "resources", "suitability", "terminology"},
+        *{
+            "environment",
+            "failures",
+            "files",
+            "gate",
+            "resources",
+            "studies",
+            "orientation",
+            "rules",
+            "stacks",
+            "suitability",
+            "terminology",
+        },
     },
     {
-        *{"volume", "dicom", "headers", "nifti", "seg_nrrd"},
+        *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},
         *{"preprocess", "patches", "postprocess", "resampling", "restore", "torso", "devices"},
     },
     {"networks"},

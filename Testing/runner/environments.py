@@ -33,6 +33,7 @@ TEST = (
     Group("tests", (("pytest>=8", "ruff>=0.6", "psutil>=5.9"),)),
     # monai alone: its newest release would replace an older torch
     Group("comparison", (("monai>=1.5", "einops>=0.6"),), ("--no-deps",)),
+    Group("cluster", (("distributed>=2024.1",),), optional="the tests of many studies on several machines"),
     Group(
         "panel",
         (("slicer-core>=5.13", "PySide6-Essentials>=6.6"),),

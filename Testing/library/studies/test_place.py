@@ -116,7 +116,6 @@ def test_a_process_that_dies_between_record_and_result_leaves_a_case_to_do(place
     make(place, b"first")
     other = asked(BUNDLE, replace(REQUEST, options={"top_k": 6}), ".seg.nrrd")
 
-
     def die(*_):
         raise KeyboardInterrupt
 

@@ -8,7 +8,9 @@ from EfficientSegLib.studies.case import Entry
 
 ENTRIES = [
     Entry("Jöhn/ct, late", "/in/1", "done", 12.34, {"Liver": 1500.04, "Spleen": 0.0}, ("No air.", "Thick slices.")),
-    Entry("b|c", "/in/2", "failed", 0.5, what="It is MR.", why="The bundle reads CT.", mend="Choose a CT.", machine="m2"),
+    Entry(
+        "b|c", "/in/2", "failed", 0.5, what="It is MR.", why="The bundle reads CT.", mend="Choose a CT.", machine="m2"
+    ),
     Entry("d", "/in/3"),
 ]
 

@@ -1,0 +1,228 @@
+"""Many studies: a folder tree in, a mirrored tree of segmentations and a table out. What is done is not done again."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from EfficientSegLib import bundle as bundles
+from EfficientSegLib import devices, study_tree
+from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.environment import is_running
+from EfficientSegLib.errors import VolumeError
+from EfficientSegLib.files import replacing
+from EfficientSegLib.kept import ModelKeeper
+from EfficientSegLib.one_case import SCRATCH, Task, do
+from EfficientSegLib.protocol import Event, Request
+from EfficientSegLib.studies import results
+from EfficientSegLib.studies.case import Case, Entry, waiting
+from EfficientSegLib.studies.place import SEGMENTATION, Place, asked
+from EfficientSegLib.studies.queue_file import Lock, QueueFile
+
+TABLE_SECONDS = 5.0  # tables of long queues are written again after a case at most this often
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is asked for."""
+
+    input: Path
+    output: Path
+    request: Request  # bundle, strategy, options, device and so on; input and output_dir are set for each case
+    ending: str = SEGMENTATION
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None  # cases to run, at most
+    again: bool = False  # also what was done before in the same way
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of a tree, each with its entry, and what is in the tree besides."""
+
+    bundle: Bundle
+    asked: dict
+    cases: tuple[Case, ...]
+    entries: tuple[Entry, ...]  # of each case: done before, or waiting
+    left_out: tuple[study_tree.LeftOut, ...]
+
+
+class Listener:
+    """Told how a queue goes; does nothing by itself."""
+
+    def began(self, entry: Entry, number: int, total: int) -> None:
+        """A case begins, the `number`th of `total` that are to be run."""
+
+    def heard(self, event: Event) -> None:
+        """An event of the run under way on this machine."""
+
+    def ended(self, entry: Entry, number: int, total: int) -> None:
+        """A case has ended; `number` have by now."""
+
+    def said(self, text: str) -> None:
+        """Something that concerns no single case."""
+
+
+def plan(batch: Batch) -> Plan:
+    """Find the cases and what is done of them; nothing is written.
+
+    Raises:
+        EfficientSegError: the bundle, the input or the output cannot be used.
+    """
+    bundle = bundles.load(batch.request.bundle)
+    if batch.output.exists() and not batch.output.is_dir():
+        raise VolumeError(
+            f"{batch.output} is a file.", why="Results go into a folder.", mend="Choose another name with -o."
+        )
+    found = study_tree.find(batch.input, bundle.modality, batch.output, batch.include, batch.exclude)
+    wished = asked(bundle, batch.request, batch.ending)
+    entries = []
+    for case in found.cases:
+        done = None if batch.again else Place(batch.output, case, batch.ending).done_before(wished)
+        entries.append(done or waiting(case))
+    return Plan(bundle, wished, found.cases, tuple(entries), found.left_out)
+
+
+def run(
+    batch: Batch, listener: Listener, should_stop: Callable[[], bool], do_all: "DoAll | None" = None
+) -> list[Entry]:
+    """Do all cases that are not done; the tables and the queue lie in the output folder when this returns.
+
+    Args:
+        should_stop: asked often; the case in hand is then ended after the patch in hand, and kept as far as it came.
+        do_all: does the tasks elsewhere, see `cluster.Cluster.do_all`; None: here, one after the other.
+
+    Returns:
+        The entries of the cases of this batch; the tables also hold what other batches left in the folder.
+
+    Raises:
+        EfficientSegError: nothing can be begun: bundle, folders, device. What concerns one case is in its entry.
+    """
+    planned = plan(batch)
+    with Lock(batch.output):
+        books = Books(batch, planned, listener)
+        with books, _scratch(batch.output) as scratch:
+            tasks = [replace(task, scratch=str(scratch / str(number))) for number, task in enumerate(books.tasks())]
+            for entry in (do_all or _here(planned.bundle, listener))(tasks, should_stop):
+                books.put(entry)
+    return [books.entry(case) for case in planned.cases]
+
+
+DoAll = Callable[[Sequence[Task], Callable[[], bool]], Iterator[Entry]]
+
+
+def _here(bundle: Bundle, listener: Listener) -> DoAll:
+    """One after the other in this process, with one warm model."""
+
+    def one_by_one(tasks: Sequence[Task], should_stop: Callable[[], bool]) -> Iterator[Entry]:
+        models = ModelKeeper()
+        if tasks:
+            wanted = tasks[0].request  # what would fail every case ends the batch before the first
+            device = devices.choose(devices.check_backend(wanted.backend, wanted.device))
+            precision = devices.choose_precision(wanted.precision, device, bundle, wanted.backend)
+            models.get(bundle, device, precision, wanted.backend)
+        for task in tasks:
+            if should_stop():
+                return
+            yield replace(waiting(task.case), state="running")
+            yield do(task, listener.heard, models, should_stop)
+
+    return one_by_one
+
+
+class Books:
+    """The queue and the tables on disk, and the entries in memory; at the end of the block nothing is under way."""
+
+    def __init__(self, batch: Batch, planned: Plan, listener: Listener) -> None:
+        self._batch, self._plan, self._listener = batch, planned, listener
+        self._queue = QueueFile(batch.output)
+        self._entries = {name: _settled(entry) for name, entry in self._queue.read().items()}
+        for entry in planned.entries:
+            known = self._entries.get(entry.case, entry)
+            self._entries[entry.case] = replace(entry, deaths=known.deaths) if entry.state == "waiting" else entry
+        self._queue.write(self._entries.values())
+        self._begun: set[str] = set()
+        self._ended, self._total = 0, 0
+        self._written = 0.0
+        self._tables()
+
+    def entry(self, case: Case) -> Entry:
+        return self._entries[case.name]
+
+    def tasks(self) -> list[Task]:
+        """What is to be run: cases at which a process has died come last, lest they keep the others waiting."""
+        batch = self._batch
+        cases = [case for case in self._plan.cases if self.entry(case).state == "waiting"]
+        cases = sorted(cases, key=lambda case: self.entry(case).deaths)[: batch.limit]
+        self._total = len(cases)
+        return [
+            Task(case, batch.request, str(batch.output), batch.ending, self._plan.asked, scratch="") for case in cases
+        ]
+
+    def put(self, entry: Entry) -> None:
+        """A case has a new state."""
+        entry = replace(entry, deaths=max(entry.deaths, self._entries[entry.case].deaths))
+        self._entries[entry.case] = entry
+        self._queue.put(entry)
+        if entry.state == "running":
+            self._begun.add(entry.case)
+            self._listener.began(entry, len(self._begun), self._total)
+            return
+        self._ended += 1
+        self._listener.ended(entry, self._ended, self._total)
+        if time.monotonic() - self._written > TABLE_SECONDS:
+            self._tables()
+
+    def __enter__(self) -> "Books":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        try:
+            for entry in [entry for entry in self._entries.values() if entry.state == "running"]:
+                self._entries[entry.case] = replace(entry, state="waiting")
+                self._queue.put(self._entries[entry.case])
+            results.write(self._sorted(), self._batch.output, self._plan.bundle.title)
+        except VolumeError as error:
+            if kind is None:
+                raise
+            self._listener.said(str(error))  # what ended the batch is told by its own error
+
+    def _tables(self) -> None:
+        """In between; a table that is open in another program (Windows) is no reason to end."""
+        try:
+            results.write(self._sorted(), self._batch.output, self._plan.bundle.title)
+        except VolumeError as error:
+            self._listener.said(str(error))
+        self._written = time.monotonic()
+
+    def _sorted(self) -> list[Entry]:
+        return [self._entries[name] for name in sorted(self._entries)]
+
+
+def _settled(entry: Entry) -> Entry:
+    """An entry as it is found on disk: a case that is still running there is one at which a process has died."""
+    return replace(entry, state="waiting", deaths=entry.deaths + 1) if entry.state == "running" else entry
+
+
+@contextmanager
+def _scratch(output: Path) -> Iterator[Path]:
+    """A folder for half-made results; those of processes of this machine that are gone are removed."""
+    home = output / SCRATCH
+    machine = socket.gethostname()
+    for folder in home.glob(f"{machine}-*"):
+        pid = folder.name.rpartition("-")[2]
+        if pid.isdigit() and not is_running(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = home / f"{machine}-{os.getpid()}"
+    try:
+        with replacing(folder / "begun") as part:
+            part.write_bytes(b"")
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # another machine's may lie there too
+            home.rmdir()
