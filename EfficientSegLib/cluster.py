@@ -1,7 +1,7 @@
 """Many studies on many machines, through the workers of Dask distributed: an optional package.
 
 All machines see input, output and bundle under the same paths and have the same version of EfficientSeg. A worker does
-one case at a time, chosen here and not by Dask, so that a case whose worker dies is known at once, and begun again once.
+one case at a time, chosen here and not by Dask: when it dies, its case is known at once, and begun again once.
 """
 
 import logging

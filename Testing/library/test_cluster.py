@@ -25,7 +25,7 @@ from EfficientSegLib.studies.case import Case, waiting
 
 pytest.importorskip("distributed", reason="Scaling out needs the optional package distributed.")
 
-from EfficientSegLib import cluster_worker  # noqa: E402 (it imports that package)
+from EfficientSegLib import cluster_worker  # imports that package
 
 CASES = 6
 
