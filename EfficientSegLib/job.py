@@ -175,7 +175,9 @@ def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
     suitability.check_grid(image.shape, image.spacing_mm, image.direction)
     suitability.check_intensities(image.array, bundle.modality, image.modality)
     patch = bundle.network.options.get("patch_size")
-    odd = suitability.warnings(image.array, image.spacing_mm, bundle.modality, bundle.preprocess, patch, image.modality)
+    odd = suitability.warnings(
+        image.array, image.spacing_mm, bundle.modality, bundle.preprocess, patch, image.modality, image.direction
+    )
     for text in (*image.warnings, *odd):
         reporter.warn(text)
     return image

@@ -6,13 +6,13 @@ those of the scan along the last axis.
 """
 
 from dataclasses import dataclass
-from itertools import permutations
 
 import numpy as np
 import torch
 
 from EfficientSegLib.bundle import Intensity, Preprocess
 from EfficientSegLib.geometry import Index, PatchBox, whole
+from EfficientSegLib.orientation import axis_order
 from EfficientSegLib.resampling import shrink
 from EfficientSegLib.torso import torso_box
 from EfficientSegLib.volume import Volume
@@ -51,19 +51,6 @@ def prepare(volume: Volume, rule: Preprocess) -> Prepared:
         crop = torso_box(resampled[0], found, rule.crop.erode_mm, rule.crop.margin_mm, vertical)
     array = normalise(resampled[(slice(None), *crop.slices())], rule.intensity)
     return Prepared(array, found, volume.array.shape[1:], axes, flips, grid, crop)
-
-
-def axis_order(direction: np.ndarray, orientation: str) -> tuple[Index, tuple[bool, bool, bool]]:
-    """Which source axis becomes each wanted axis, and whether it is flipped.
-
-    Args:
-        direction: column a is the LPS direction of source axis a, 3 x 3.
-        orientation: letters of the directions in which the wanted axes grow.
-    """
-    world = [0 if c in "LR" else 1 if c in "PA" else 2 for c in orientation]
-    axes = max(permutations(range(3)), key=lambda p: sum(abs(direction[w, a]) for w, a in zip(world, p)))
-    flips = tuple(bool((direction[w, a] < 0) == (letter in "LPS")) for w, a, letter in zip(world, axes, orientation))
-    return axes, flips
 
 
 def orient(array: np.ndarray, axes: Index, flips: tuple[bool, bool, bool]) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 
 from EfficientSegLib.bundle import Preprocess
 from EfficientSegLib.errors import VolumeError
+from EfficientSegLib.stacks import slice_warnings
 
 SMALLEST_SPACING_MM, LARGEST_SPACING_MM = 0.01, 50.0
 # Rounded decimals in a header leave up to 1e-5. Beyond 1e-3 the far corner of half a metre is off by half a millimetre.
@@ -135,6 +136,7 @@ def warnings(
     rule: Preprocess | None = None,
     patch: tuple[int, int, int] | None = None,
     said: str = "",
+    direction: np.ndarray | None = None,
 ) -> list[str]:
     """What is odd about an image that may be segmented all the same, one sentence each.
 
@@ -145,8 +147,15 @@ def warnings(
         rule: the bundle's grid, for the remarks on resolution and field of view.
         patch: voxels of the network's patch on that grid.
         said: the image's modality as DICOM names it; "" where unknown.
+        direction: of the axes, 3 x 3; for the remarks of a bundle that reads slices.
     """
-    return _grid_warnings(array.shape[-3:], spacing_mm, rule, patch) + _value_warnings(array, modality, said)
+    slices = [] if rule is None or not rule.native_slices else slice_warnings(spacing_mm, _straight(direction), rule)
+    grid = _grid_warnings(array.shape[-3:], spacing_mm, rule, patch)
+    return grid + slices + _value_warnings(array, modality, said)
+
+
+def _straight(direction: np.ndarray | None) -> np.ndarray:
+    return np.eye(3) if direction is None else np.asarray(direction)
 
 
 def _grid_warnings(
@@ -164,7 +173,7 @@ def _grid_warnings(
         if patch is not None:
             needed = max(needed, min(a * b for a, b in zip(patch, rule.spacing_mm)) / 2)
         coarse = 2 * max(rule.spacing_mm)
-        if max(spacing_mm) > coarse:
+        if max(spacing_mm) > coarse and not rule.native_slices:
             found.append(
                 f"Slices or voxels are {max(spacing_mm):.3g} mm apart and the model was trained at "
                 f"{_by(rule.spacing_mm)} mm: small structures and borders will be rough."

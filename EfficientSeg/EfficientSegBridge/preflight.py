@@ -84,7 +84,8 @@ def _intensities(volumeNode, bundle: Bundle, spacing: tuple[float, float, float]
     except EfficientSegError as error:
         return [Finding("error", "modality", f"{error.what} {error.why}", error.mend)]
     voxels = slicer.util.arrayFromVolume(volumeNode).T
-    said = suitability.warnings(voxels, spacing, bundle.modality, bundle.preprocess, said=kind)
+    lies = nodes.direction(volumeNode)
+    said = suitability.warnings(voxels, spacing, bundle.modality, bundle.preprocess, said=kind, direction=lies)
     return [Finding("warning", "modality", line, _("Look at the result with care.")) for line in said]
 
 

@@ -14,19 +14,8 @@ HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
-        *{
-            "environment",
-            "failures",
-            "files",
-            "gate",
-            "resources",
-            "studies",
-            "orientation",
-            "rules",
-            "stacks",
-            "suitability",
-            "terminology",
-        },
+        *{"environment", "failures", "files", "gate", "resources", "studies", "suitability", "terminology"},
+        *{"orientation", "rules", "stacks"},
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},
