@@ -8,7 +8,7 @@ import pytest
 from EfficientSegLib.orientation import axis_order
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_axes_are_found_whatever_their_order_and_sense(order):
     for signs in product((1, -1), repeat=3):
         direction = np.eye(3)[:, list(order)] * signs
