@@ -14,8 +14,6 @@ from EfficientSegLib.preprocess import Prepared, to_source
 from EfficientSegLib.restore import LogitField, restore_labels
 from EfficientSegLib.strategies import PatchLogits, Watcher
 
-PARTIAL_SHARE = 0.15  # of the time that partial labels may cost
-PARTIAL_SECONDS = 0.5  # between two of them, at least
 TOLD_AFTER = (1, 3)  # patches that were timed: so early the pace is worth knowing, and then again at the end
 
 
@@ -66,8 +64,6 @@ class Live(Watcher):
         self._pacing = Pacing()
         self._boxes: list[PatchBox] = []  # of the chosen patches, in the input volume
         self._candidates = 0
-        self._partial_cost = 0.0
-        self._partial_end = 0.0
         self._pending: list[PatchBox] = []
         # Where nobody looks, labels on the way are not made: they would be counted among the seconds of the patches.
         self._has_viewer = type(listener).partial is not Listener.partial
@@ -95,15 +91,14 @@ class Live(Watcher):
         else:
             self._pacing.patch()
             self._candidates = self._candidates or total  # a strategy that reads everything chooses nothing
-        left = None if is_first else self._pacing.seconds_left(total - read)
+        left = None if is_first else self._pacing.seconds_left(total - read, len(self._pending) + 1)
         self._listener.progress("patches", 0.1 + 0.85 * read / max(total, 1), read, total, left)
         if is_first:
             self._send_first(logits, read, total)
         elif logits is not None:
             # Labels are interpolated between voxels of the prepared grid: they change up to a voxel outside the box.
             self._pending.append(to_source(box.grown(1), self._prepared))
-            wait = max(PARTIAL_SECONDS, self._partial_cost * (1 / PARTIAL_SHARE - 1))
-            if self._has_viewer and read < total and time.perf_counter() - self._partial_end >= wait:
+            if self._has_viewer and read < total and self._pacing.labels_due:
                 self._send_pending(logits, read, total)
         if self._pacing.timed in TOLD_AFTER:
             pacing = self._pacing
@@ -120,17 +115,17 @@ class Live(Watcher):
             return
         shape = self._prepared.source_shape
         seconds = self._send((whole(shape),), logits, read, total)
-        self._pacing.first_labels(seconds, prod(shape), covered_voxels(self._boxes, read, shape))
+        box = sum(prod(box.shape) for box in self._boxes) / max(len(self._boxes), 1)
+        self._pacing.first_labels(seconds, prod(shape), covered_voxels(self._boxes, read, shape), box)
 
     def _send_pending(self, logits: PatchLogits, read: int, total: int) -> None:
         boxes, self._pending = self._pending, []
-        self._partial_cost = self._send(boxes, logits, read, total)
-        self._pacing.labels(self._partial_cost, sum(prod(box.shape) for box in boxes), len(boxes))
+        seconds = self._send(boxes, logits, read, total)
+        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes))
 
     def _send(self, boxes: Sequence[PatchBox], logits: PatchLogits, read: int, total: int) -> float:
         """Make labels of some boxes and hand them on; the seconds that took."""
         started = time.perf_counter()
         for box in boxes:
             self._listener.partial(self.labels(logits, box), box, read, total)
-        self._partial_end = time.perf_counter()
-        return self._partial_end - started
+        return time.perf_counter() - started

@@ -7,7 +7,7 @@ import numpy as np
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
 from EfficientSegLib.listener import Listener
-from EfficientSegLib.live import PARTIAL_SECONDS, PARTIAL_SHARE
+from EfficientSegLib.pace import PARTIAL_SECONDS, PARTIAL_SHARE
 from EfficientSegLib.preprocess import Prepared
 from EfficientSegLib.restore import LogitField, restore_labels
 from EfficientSegLib.strategies import PatchLogits, Watcher

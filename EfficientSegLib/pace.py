@@ -15,11 +15,14 @@ from EfficientSegLib.geometry import Index, PatchBox
 
 RECENT = 9  # patches that tell how long the next one takes: other programs come and go
 REFINED = 4.0  # labels of a read voxel cost so many times a coarse one's, until that was measured
+PARTIAL_SHARE = 0.15  # of the time that labels on the way may cost
+PARTIAL_SECONDS = 0.5  # between two of them, at least
+FORESEEN = 500  # patches of which each is foreseen; with more, their mean will do
 CELL = 8  # voxels per axis in which it is counted how much of the volume the patches cover
 
 
 class Pacing:
-    """A stop-watch for the patches of one run.
+    """A stop-watch for the patches of one run, and for the labels that are made between them.
 
     Args:
         now: seconds; a test gives its own.
@@ -30,9 +33,12 @@ class Pacing:
         self._mark = now()
         self._patches: list[float] = []
         self._whole = 0.0  # seconds that labels of the whole volume took, before the patches of this run
-        self._voxels = 0  # of it
-        self._newly_read = 0  # voxels of it that the patches of this run cover first
-        self._labels = [0.0, 0, 0]  # seconds, voxels and boxes of labels on the way
+        self._newly_read = 0.0  # share of it that the patches of this run cover first
+        self._first_guess = 0.0  # seconds for labels of one box, until that was measured
+        self._labels, self._boxes, self._voxels = 0.0, 0, 0  # seconds of labels on the way, and what they were of
+        self._labels_end = now()
+        self._wait = PARTIAL_SECONDS
+        self._size = 0  # voxels of the volume
 
     @property
     def timed(self) -> int:
@@ -42,23 +48,32 @@ class Pacing:
     @property
     def spent(self) -> float:
         """Seconds for patches and their labels on the way."""
-        return sum(self._patches) + self._labels[0]
+        return sum(self._patches) + self._labels
 
     @property
     def patch_seconds(self) -> float:
         """One more patch, with its labels on the way; 0 before the first was timed."""
-        if not self._patches:
-            return 0.0
-        # The first patch pays for what is set up once: memory, and the library's choice of kernels.
-        recent = self._patches[1:][-RECENT:] or self._patches
-        return median(recent) + self._labels[0] / max(self._labels[2], 1)
+        return self._patch + self._box if self._patches else 0.0
 
     @property
     def labels_seconds(self) -> float:
         """Labels of the whole volume at the end."""
-        seconds, voxels, _ = self._labels
-        refined = seconds / voxels if voxels else self._whole / max(self._voxels, 1) * REFINED
-        return self._whole + refined * self._newly_read
+        refined = self._labels / self._voxels if self._voxels else self._whole / max(self._size, 1) * REFINED
+        return self._whole * (1 - self._newly_read) + refined * self._newly_read * self._size
+
+    @property
+    def labels_due(self) -> bool:
+        """Whether labels on the way may be made again."""
+        return self._now() - self._labels_end >= self._wait
+
+    @property
+    def _patch(self) -> float:
+        # The first patch pays for what is set up once: memory, and the library's choice of kernels.
+        return median(self._patches[1:][-RECENT:] or self._patches)
+
+    @property
+    def _box(self) -> float:
+        return self._labels / self._boxes if self._boxes else self._first_guess
 
     def resume(self) -> None:
         """What follows is the next patch."""
@@ -67,22 +82,54 @@ class Pacing:
     def patch(self) -> None:
         """A patch was read."""
         self._patches.append(self._now() - self._mark)
-        self._mark = self._now()
+        self.resume()
 
-    def first_labels(self, seconds: float, voxels: int, newly_read: int) -> None:
-        """Labels of the whole volume were made, of which patches of this run will cover `newly_read` voxels."""
-        self._whole, self._voxels, self._newly_read = seconds, voxels, newly_read
+    def first_labels(self, seconds: float, voxels: int, newly_read: int, box: float = 0) -> None:
+        """Labels of the whole volume were made.
+
+        Args:
+            voxels: of the volume.
+            newly_read: how many of them the patches of this run will cover first.
+            box: voxels of one patch.
+        """
+        self._whole, self._size, self._newly_read = seconds, voxels, newly_read / voxels
+        self._first_guess = seconds / voxels * REFINED * box
+        self._labels_end = self._now()
 
     def labels(self, seconds: float, voxels: int, boxes: int) -> None:
         """Labels on the way were made."""
-        for index, value in enumerate((seconds, voxels, boxes)):
-            self._labels[index] += value
+        self._labels += seconds
+        self._voxels += voxels
+        self._boxes += boxes
+        self._labels_end, self._wait = self._now(), _wait(seconds)
 
-    def seconds_left(self, patches: int) -> float | None:
-        """Until the labels at the end are made, with so many patches to go; None before one was timed."""
+    def seconds_left(self, patches: int, pending: int = 0) -> float | None:
+        """Until the labels at the end are made, with so many patches to go; None before one was timed.
+
+        Args:
+            pending: patches that were read since the last labels on the way.
+        """
         if patches and not self._patches:
             return None
-        return patches * self.patch_seconds + self.labels_seconds
+        return self._on_the_way(patches, pending) + self.labels_seconds
+
+    def _on_the_way(self, patches: int, pending: int) -> float:
+        """Seconds for patches, and for labels between them as often as they will be made."""
+        if patches > FORESEEN:
+            return patches * self.patch_seconds
+        patch, box = (self._patch, self._box) if patches else (0.0, 0.0)
+        total, since, wait = 0.0, self._now() - self._labels_end, self._wait
+        for number in range(patches):
+            total, since, pending = total + patch, since + patch, pending + 1
+            if since >= wait and number + 1 < patches:
+                cost = pending * box
+                total, since, pending, wait = total + cost, 0.0, 0, _wait(cost)
+        return total
+
+
+def _wait(seconds: float) -> float:
+    """Until labels are made again, after they took so long."""
+    return max(PARTIAL_SECONDS, seconds * (1 / PARTIAL_SHARE - 1))
 
 
 def covered_voxels(boxes: list[PatchBox], read: int, shape: Index) -> int:

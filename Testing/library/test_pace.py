@@ -16,29 +16,29 @@ class Clock:
         return self.seconds
 
 
-def run(patches, first_patch, patch, coarse_labels=2.0, box_labels=0.4, box_voxels=40_000, every=2, noise=()):
+def run(patches, first_patch, patch, coarse_labels=2.0, box_labels=0.4, box_voxels=40_000, noise=()):
     """A whole run: (what was said, what was left in truth) after each patch.
 
-    Labels on the way come behind every so many patches; at the end labels of everything are made.
+    Labels on the way come when they are due; at the end labels of everything are made.
     """
     clock = Clock()
     pacing = Pacing(clock)
-    clock.seconds += 7.0  # the coarse pass, before anything is timed
-    pacing.first_labels(coarse_labels, VOXELS, patches * box_voxels)
-    clock.seconds += coarse_labels
+    clock.seconds += 7.0 + coarse_labels  # the coarse pass, before anything is timed
+    pacing.first_labels(coarse_labels, VOXELS, min(patches * box_voxels, VOXELS), box_voxels)
     pacing.resume()
     said, pending = [], 0
     for number in range(patches):
         clock.seconds += (first_patch if number == 0 else patch) * (noise[number % len(noise)] if noise else 1)
         pacing.patch()
-        said.append((pacing.seconds_left(patches - number - 1), clock.seconds))
         pending += 1
-        if pending == every and number + 1 < patches:
+        said.append((pacing.seconds_left(patches - number - 1, pending), clock.seconds))
+        if pacing.labels_due and number + 1 < patches:
             clock.seconds += box_labels * pending
             pacing.labels(box_labels * pending, box_voxels * pending, pending)
             pending = 0
         pacing.resume()
-    end = clock.seconds + coarse_labels + patches * box_labels
+    share = min(patches * box_voxels / VOXELS, 1)
+    end = clock.seconds + coarse_labels * (1 - share) + share * VOXELS / box_voxels * box_labels
     return [(left, end - at) for left, at in said]
 
 
@@ -61,7 +61,7 @@ def test_from_the_third_patch_on_the_time_left_is_within_a_fifth(case):
 
 
 def test_a_slow_first_patch_is_forgotten_with_the_second():
-    left = [left for left, _ in run(patches=20, first_patch=30.0, patch=1.0, every=99, box_labels=0.0)]
+    left = [left for left, _ in run(patches=20, first_patch=30.0, patch=1.0, box_labels=0.0)]
     assert left[0] > 19 * 30 and left[1] < 30
 
 
