@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     choices = Choices(
         network=arguments.network,
         local=arguments.local,
+        encoder=arguments.encoder,
         modality=arguments.modality,
         spacing_mm=arguments.spacing,
         patch_size=arguments.patch,

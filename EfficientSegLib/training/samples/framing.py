@@ -1,7 +1,7 @@
 """What every source of samples needs: how large samples may be, what a mirror exchanges, and a turn at random."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -52,11 +52,15 @@ def mirror_pairs(config: TrainConfig) -> Tensor:
     return pairs
 
 
+def sides_alone(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that tell a side, left or right."""
+    return tuple(name for name in names if re.search(r"\b(left|right)\b", name.lower().replace("_", " ")))
+
+
 def sides_left_alone(config: TrainConfig) -> tuple[str, ...]:
-    """Names of labels that tell a side, left or right, and that no pair of `mirrored` exchanges."""
+    """Names of labels that tell a side and that no pair of `mirrored` exchanges."""
     paired = {value for pair in config.mirrored for value in pair}
-    labels = [label for label in config.template.labels if label.value not in paired]
-    return tuple(label.name for label in labels if re.search(r"\b(left|right)\b", label.name.lower().replace("_", " ")))
+    return sides_alone(label.name for label in config.template.labels if label.value not in paired)
 
 
 def rotation(limits_rad: Sequence[float], generator: np.random.Generator) -> np.ndarray:

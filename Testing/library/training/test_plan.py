@@ -11,9 +11,10 @@ from EfficientSegLib import volume
 from EfficientSegLib.__main__ import main
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.options import read_options
-from EfficientSegLib.training import plan as planning
+from EfficientSegLib.training import plan_patches as planning
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.plan import Choices, plan
+from EfficientSegLib.training.plan_basis import Sizes
 from EfficientSegLib.training.samples import source
 
 NAMES = tuple(f"case_{number}" for number in range(5))
@@ -120,7 +121,7 @@ def test_mr_is_planned_by_percentiles_and_one_wild_voxel_does_no_harm(tmp_path):
 @pytest.mark.parametrize("network", ["nmsw", "unet", "mednext"])
 @pytest.mark.parametrize("median", [(35, 51, 36), (121, 138, 47), (480, 480, 288)])
 def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(network, median, monkeypatch):
-    sizes = planning._Sizes(median, tuple(n + 9 for n in median))
+    sizes = Sizes(median, tuple(n + 9 for n in median))
     choices = Choices(network=network)
     component, patch, multiple = planning._network(choices, sizes, 3)
     largest = planning._largest(choices, sizes, patch, multiple)
@@ -133,7 +134,7 @@ def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(n
 
 def test_large_scans_get_the_papers_sizes(monkeypatch):
     monkeypatch.setattr(planning, "WIDTHS", (32, 64, 128, 256, 320))
-    component, patch, _ = planning._network(Choices(), planning._Sizes((480, 480, 288), (480, 480, 288)), 17)
+    component, patch, _ = planning._network(Choices(), Sizes((480, 480, 288), (480, 480, 288)), 17)
     assert patch == (128, 128, 128)
     assert component["options"]["downsampling"] == (3, 3, 3)
     paper = {"channels": [32, 64, 128, 256, 320, 320], "strides": [2, 2, 2, 2, 2, 1]}
