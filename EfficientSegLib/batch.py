@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,12 +17,9 @@ from EfficientSegLib.files import replacing
 from EfficientSegLib.kept import ModelKeeper
 from EfficientSegLib.one_case import SCRATCH, Task, do
 from EfficientSegLib.protocol import Event, Request
-from EfficientSegLib.studies import results
+from EfficientSegLib.studies.books import Books
 from EfficientSegLib.studies.case import Case, Entry, waiting
 from EfficientSegLib.studies.place import SEGMENTATION, Place, asked
-from EfficientSegLib.studies.queue_file import Lock, QueueFile
-
-TABLE_SECONDS = 5.0  # tables of long queues are written again after a case at most this often
 
 
 @dataclass(frozen=True)
@@ -103,13 +99,29 @@ def run(
         EfficientSegError: nothing can be begun: bundle, folders, device. What concerns one case is in its entry.
     """
     planned = plan(batch)
-    with Lock(batch.output):
-        books = Books(batch, planned, listener)
-        with books, _scratch(batch.output) as scratch:
-            tasks = [replace(task, scratch=str(scratch / str(number))) for number, task in enumerate(books.tasks())]
-            for entry in (do_all or _here(planned.bundle, listener))(tasks, should_stop):
-                books.put(entry)
-    return [books.entry(case) for case in planned.cases]
+    books = Books(batch.output, planned.bundle.title, planned.entries, listener.said)
+    with books, _scratch(batch.output) as scratch:
+        tasks = _tasks(batch, planned, books, scratch)
+        begun, ended = set(), 0
+        for entry in (do_all or _here(planned.bundle, listener))(tasks, should_stop):
+            entry = books.put(entry)
+            if entry.state == "running":
+                begun.add(entry.case)
+                listener.began(entry, len(begun), len(tasks))
+            else:
+                ended += 1
+                listener.ended(entry, ended, len(tasks))
+    return [books.entry(case.name) for case in planned.cases]
+
+
+def _tasks(batch: Batch, planned: Plan, books: Books, scratch: Path) -> list[Task]:
+    """What is to be run: cases at which a process has died come last, lest they keep the others waiting."""
+    cases = [case for case in planned.cases if books.entry(case.name).state == "waiting"]
+    cases = sorted(cases, key=lambda case: books.entry(case.name).deaths)[: batch.limit]
+    return [
+        Task(case, batch.request, str(batch.output), batch.ending, planned.asked, str(scratch / str(number)))
+        for number, case in enumerate(cases)
+    ]
 
 
 DoAll = Callable[[Sequence[Task], Callable[[], bool]], Iterator[Entry]]
@@ -132,80 +144,6 @@ def _here(bundle: Bundle, listener: Listener) -> DoAll:
             yield do(task, listener.heard, models, should_stop)
 
     return one_by_one
-
-
-class Books:
-    """The queue and the tables on disk, and the entries in memory; at the end of the block nothing is under way."""
-
-    def __init__(self, batch: Batch, planned: Plan, listener: Listener) -> None:
-        self._batch, self._plan, self._listener = batch, planned, listener
-        self._queue = QueueFile(batch.output)
-        self._entries = {name: _settled(entry) for name, entry in self._queue.read().items()}
-        for entry in planned.entries:
-            known = self._entries.get(entry.case, entry)
-            self._entries[entry.case] = replace(entry, deaths=known.deaths) if entry.state == "waiting" else entry
-        self._queue.write(self._entries.values())
-        self._begun: set[str] = set()
-        self._ended, self._total = 0, 0
-        self._written = 0.0
-        self._tables()
-
-    def entry(self, case: Case) -> Entry:
-        return self._entries[case.name]
-
-    def tasks(self) -> list[Task]:
-        """What is to be run: cases at which a process has died come last, lest they keep the others waiting."""
-        batch = self._batch
-        cases = [case for case in self._plan.cases if self.entry(case).state == "waiting"]
-        cases = sorted(cases, key=lambda case: self.entry(case).deaths)[: batch.limit]
-        self._total = len(cases)
-        return [
-            Task(case, batch.request, str(batch.output), batch.ending, self._plan.asked, scratch="") for case in cases
-        ]
-
-    def put(self, entry: Entry) -> None:
-        """A case has a new state."""
-        entry = replace(entry, deaths=max(entry.deaths, self._entries[entry.case].deaths))
-        self._entries[entry.case] = entry
-        self._queue.put(entry)
-        if entry.state == "running":
-            self._begun.add(entry.case)
-            self._listener.began(entry, len(self._begun), self._total)
-            return
-        self._ended += 1
-        self._listener.ended(entry, self._ended, self._total)
-        if time.monotonic() - self._written > TABLE_SECONDS:
-            self._tables()
-
-    def __enter__(self) -> "Books":
-        return self
-
-    def __exit__(self, kind, *_) -> None:
-        try:
-            for entry in [entry for entry in self._entries.values() if entry.state == "running"]:
-                self._entries[entry.case] = replace(entry, state="waiting")
-                self._queue.put(self._entries[entry.case])
-            results.write(self._sorted(), self._batch.output, self._plan.bundle.title)
-        except VolumeError as error:
-            if kind is None:
-                raise
-            self._listener.said(str(error))  # what ended the batch is told by its own error
-
-    def _tables(self) -> None:
-        """In between; a table that is open in another program (Windows) is no reason to end."""
-        try:
-            results.write(self._sorted(), self._batch.output, self._plan.bundle.title)
-        except VolumeError as error:
-            self._listener.said(str(error))
-        self._written = time.monotonic()
-
-    def _sorted(self) -> list[Entry]:
-        return [self._entries[name] for name in sorted(self._entries)]
-
-
-def _settled(entry: Entry) -> Entry:
-    """An entry as it is found on disk: a case that is still running there is one at which a process has died."""
-    return replace(entry, state="waiting", deaths=entry.deaths + 1) if entry.state == "running" else entry
 
 
 @contextmanager

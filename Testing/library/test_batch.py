@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
-from EfficientSegLib import batch as batch_module
 from EfficientSegLib import kept, one_case
 from EfficientSegLib.__main__ import main
 from EfficientSegLib.environment import ROOT, worker_environment
+from EfficientSegLib.studies import books
 from EfficientSegLib.studies.case import Entry
 from EfficientSegLib.studies.queue_file import QueueFile
 from EfficientSegLib.volume import read
@@ -199,7 +199,7 @@ def test_a_table_that_is_open_elsewhere_does_not_end_the_queue(batch, tree, tmp_
     from EfficientSegLib.errors import VolumeError
 
     (tree / "a ä" / "late.nrrd").unlink()
-    write, calls = batch_module.results.write, []
+    write, calls = books.results.write, []
 
     def closed_at_first(*given):
         calls.append(given)
@@ -207,8 +207,8 @@ def test_a_table_that_is_open_elsewhere_does_not_end_the_queue(batch, tree, tmp_
             raise VolumeError("results.csv could not be written.", why="It is open elsewhere.", mend="Close it.")
         return write(*given)
 
-    monkeypatch.setattr(batch_module, "TABLE_SECONDS", 0.0)
-    monkeypatch.setattr(batch_module.results, "write", closed_at_first)
+    monkeypatch.setattr(books, "TABLE_SECONDS", 0.0)
+    monkeypatch.setattr(books.results, "write", closed_at_first)
     assert batch() == 0 and set(states(tmp_path / "out").values()) == {"done"}
 
 
@@ -223,7 +223,7 @@ def test_stopped_or_killed_in_the_middle_and_resumed(source, tree, tmp_path, sig
     command += ["-o", str(output), "--threads", "1", "--device", "cpu", "--include", "b/*"]
     process = subprocess.Popen(command, cwd=ROOT, env=worker_environment(os.environ), stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60
-    while not list((output / one_case.SCRATCH).glob("*/*/partial_*")) and time.monotonic() < end:
+    while not list((output / one_case.SCRATCH).glob("*/*/partial_0001*")) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(sign)
     assert process.wait(timeout=60) == code
