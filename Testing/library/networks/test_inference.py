@@ -11,7 +11,7 @@ from torch.nn import functional
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib import devices, networks
 from EfficientSegLib.environment import ROOT
-from EfficientSegLib.networks import GlobalLocalModel
+from EfficientSegLib.networks import GlobalLocalModel, SliceModel
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference, for_training
 
@@ -24,6 +24,8 @@ SMALL = {
         {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
         (32, 16, 16),
     ),
+    "segmate": ({"encoder": "light", "width": 0.25}, (64, 96)),
+    "segmate_vanilla": ({"encoder": "light"}, (64, 96)),
 }
 needs_bf16 = pytest.mark.skipif(
     devices.why_no_bfloat16("cpu") is not None, reason="this processor calculates bfloat16 by imitation only"
@@ -42,6 +44,9 @@ def build(name="unet"):
 
 def answers(model, x):
     with torch.inference_mode():
+        if isinstance(model, SliceModel):
+            position = torch.linspace(0, 1, len(x))
+            return [part for part in (model(x, position), *model.with_presence(x, position)) if part is not None]
         if isinstance(model, GlobalLocalModel):
             proposal = model.propose(model.shrink(x), tuple(x.shape[2:]))
             return [proposal.logits, proposal.scores, model.local(x[..., :16, :16, :16])]
@@ -49,7 +54,8 @@ def answers(model, x):
 
 
 def image(name, batch=1):
-    return torch.randn(batch, 1, *SMALL[name][1], generator=torch.Generator().manual_seed(5))
+    channels = 3 if name == "segmate" else 1  # neighbouring slices
+    return torch.randn(batch, channels, *SMALL[name][1], generator=torch.Generator().manual_seed(5))
 
 
 def test_every_registered_network_is_tested_here():
@@ -57,7 +63,7 @@ def test_every_registered_network_is_tested_here():
 
 
 @pytest.mark.parametrize(
-    "name, batch", [*((name, 1) for name in SMALL), ("unet", 3), ("mednext", 2), ("swin_unetr", 2)]
+    "name, batch", [*((name, 1) for name in SMALL), ("unet", 3), ("mednext", 2), ("swin_unetr", 2), ("segmate", 3)]
 )
 def test_the_settings_change_no_answer(name, batch):
     plain = build(name)
@@ -95,21 +101,27 @@ def test_bfloat16_is_near_gives_float32_and_repeats_itself(name):
 @pytest.mark.parametrize("folder", sorted((ROOT / "Resources" / "Bundles").iterdir()), ids=lambda path: path.name)
 def test_the_settings_change_no_answer_of_a_shipped_bundle_with_its_trained_weights(folder: Path):
     bundle = bundles.load(folder)
-    plain = networks.build(bundle.network.name, bundle.network.options, 1, bundle.num_labels).eval()
+    plain = networks.build(bundle.network.name, bundle.network.options, 1, bundle.num_outputs).eval()
     plain.load_state_dict(unpack(torch.load(bundle.weights_path, weights_only=True)))
     plain.float()
-    size = plain.patch_size
-    noise = torch.rand(1, 1, 6, 6, 6, generator=torch.Generator().manual_seed(2))
-    x = functional.interpolate(noise, size=size, mode="trilinear")  # soft blobs in the range of the network's values
-    low = functional.interpolate(noise, size=[4 * m for m in plain.global_network.size_multiple], mode="trilinear")
     fast = for_inference(copy.deepcopy(plain))
+    for expected, found in zip(answers_to_soft_blobs(plain), answers_to_soft_blobs(fast), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+        assert float(found.std()) > 0.1
+
+
+def answers_to_soft_blobs(model):
+    """Of images in the range of the network's values."""
+    noise = torch.rand(1, 1, 6, 6, 6, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
-        for expected, found in [
-            (plain.local(x), fast.local(x)),
-            *zip(plain.global_network.features_and_logits(low), fast.global_network.features_and_logits(low)),
-        ]:
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
-            assert float(found.std()) > 0.1
+        if isinstance(model, SliceModel):
+            stack = functional.interpolate(noise, size=(model.slices, 96, 64), mode="trilinear")[0]
+            return [model(stack, torch.tensor([0.4]))]
+        low = [4 * multiple for multiple in model.global_network.size_multiple]
+        return [
+            model.local(functional.interpolate(noise, size=model.patch_size, mode="trilinear")),
+            *model.global_network.features_and_logits(functional.interpolate(noise, size=low, mode="trilinear")),
+        ]
 
 
 @pytest.mark.parametrize("name", ["unet", "mednext", "swin_unetr"])
