@@ -28,11 +28,14 @@ def asked(bundle: Bundle, request: Request, ending: str) -> dict[str, Any]:
     own = bundle.strategy.options if name == bundle.strategy.name else {}
     manifest = {key: value for key, value in bundle.to_json().items() if key not in WORDS_ONLY}
     manifest["weights"] = {"sha256": bundle.weights.sha256}
+    options = {**own, **request.options}
+    options.pop("clip_top_k", None)  # whether too large a number is refused; a result it does not change
     wished = {
         "bundle": f"{bundle.name} {bundle.version}",
         "manifest_sha256": hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest(),
         "strategy": name,
-        "options": {**own, **request.options},
+        "options": options,
+        "structures": request.structures,
         "precision": request.precision,
         "backend": request.backend,
         "ending": ending,

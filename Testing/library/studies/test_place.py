@@ -67,7 +67,9 @@ def test_other_wishes_want_another_result(place, other):
 
 def test_what_changes_no_voxel_changes_no_wish():
     assert asked(replace(BUNDLE, title="New", description="Text", folder="/x"), REQUEST, ".seg.nrrd") == WISHED
-    assert asked(BUNDLE, replace(REQUEST, options={"top_k": 5}, device="cuda"), ".seg.nrrd") == WISHED
+    assert (
+        asked(BUNDLE, replace(REQUEST, options={"top_k": 5, "clip_top_k": True}, device="cuda"), ".seg.nrrd") == WISHED
+    )
 
 
 def test_another_scan_in_the_same_file_is_run(place):
