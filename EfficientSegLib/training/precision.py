@@ -49,7 +49,7 @@ def guarded(model: nn.Module, precision: Precision) -> nn.Module:
     """
     if precision.device.type == "cpu" and precision.dtype == torch.bfloat16:
         for module in model.modules():
-            if isinstance(module, nn.Conv3d):
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)):
                 module.forward = _Guard(module)
     return model
 
@@ -57,7 +57,7 @@ def guarded(model: nn.Module, precision: Precision) -> nn.Module:
 class _Guard:
     """A convolution that looks at the size of what it is given."""
 
-    def __init__(self, convolution: nn.Conv3d) -> None:
+    def __init__(self, convolution: nn.Conv2d | nn.Conv3d) -> None:
         self._convolution, self._plain = convolution, convolution.forward
         self._told = False
 
@@ -66,20 +66,27 @@ class _Guard:
             return self._plain(x)
         if not self._told:
             self._told = True
-            log.info("A level of the network is only %s voxels large; it is trained in float32.", tuple(x.shape[2:]))
+            size = " x ".join(str(length) for length in x.shape[2:])
+            log.info("A level of the network is only %s large; it is trained in float32.", size)
         with torch.autocast("cpu", enabled=False):
             return self._plain(x.float())
 
 
-def is_faulty(convolution: nn.Conv3d, size: tuple[int, ...]) -> bool:
-    """Whether oneDNN calculates a convolution over (I, J, K) voxels wrongly in bf16.
+def is_faulty(convolution: nn.Conv2d | nn.Conv3d, size: tuple[int, ...]) -> bool:
+    """Whether oneDNN calculates a convolution over (I, J, K) voxels, or (H, W) pixels, wrongly in bf16.
 
     Measured with torch 2.13 on a CPU with AVX512-BF16, kernels of 3 with padding 1, plain and depthwise, 1 to 320
     channels, every size from 1 x 1 x 1 to 4 x 4 x 4 and a choice up to 12 x 16 x 8, against float32: weight gradients
     are garbage (or not finite, or the process dies) where the first axis is 2 long, whatever the others are, and where
     a convolution with a stride meets a second or third axis of 1; with one input channel even the forward pass is
     wrong where the first axis is 1 long. All else agreed to the precision of bf16, transposed convolutions everywhere.
+
+    In two dimensions only one of these is left: a stride that meets a last axis of 1. Measured there in both layouts
+    with batches of 1 to 32, 1 to 336 channels, kernels of 1, 3 and 7, dilations up to 18, strides of 1 and 2, plain,
+    depthwise and transposed, sizes from 1 x 1 to 4 x 4 and a choice up to 16 x 16.
     """
     if max(convolution.kernel_size) == 1:
         return False
+    if len(size) == 2:
+        return max(convolution.stride) > 1 and size[1] == 1
     return size[0] <= 2 or (max(convolution.stride) > 1 and 1 in size[1:])

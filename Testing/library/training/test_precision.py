@@ -19,7 +19,7 @@ def config(tiny_json, **changes) -> TrainConfig:
     return read_options(TrainConfig, {**tiny_json, **changes})
 
 
-def weight_gradient(convolution: nn.Conv3d, size: tuple[int, ...], precision: Precision) -> torch.Tensor:
+def weight_gradient(convolution: nn.Conv2d | nn.Conv3d, size: tuple[int, ...], precision: Precision) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     convolution.zero_grad()
     with precision.autocast():
@@ -40,6 +40,19 @@ def test_gradients_in_bf16_equal_those_in_fp32_at_the_smallest_sizes(size, strid
     assert (weight_gradient(convolution, size, mixed) - exact).norm() < 0.02 * exact.norm()
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "size, stride", [((1, 1), 1), ((2, 2), 1), ((2, 2), 2), ((3, 3), 2), ((1, 1), 2), ((2, 1), 2), ((8, 1), 2)]
+)
+def test_gradients_of_slices_in_bf16_equal_those_in_fp32_at_the_smallest_sizes(size, stride, layout):
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(16, 32, 3, stride, 1).to(memory_format=layout)
+    exact = weight_gradient(convolution, size, Precision(CPU, None))
+    mixed = Precision(CPU, torch.bfloat16)
+    guarded(convolution, mixed)
+    assert (weight_gradient(convolution, size, mixed) - exact).norm() < 0.02 * exact.norm()
+
+
 @pytest.mark.parametrize(
     "kernel, stride, size, faulty",
     [
@@ -53,6 +66,12 @@ def test_gradients_in_bf16_equal_those_in_fp32_at_the_smallest_sizes(size, strid
 )
 def test_only_sizes_measured_to_be_wrong_leave_bf16(kernel, stride, size, faulty):
     assert is_faulty(nn.Conv3d(4, 4, kernel, stride, kernel // 2), size) is faulty
+
+
+def test_of_slices_only_strides_over_a_last_axis_of_one_leave_bf16():
+    assert is_faulty(nn.Conv2d(4, 4, 3, 2, 1), (8, 1))
+    assert not is_faulty(nn.Conv2d(4, 4, 3, 2, 1), (1, 8))
+    assert not is_faulty(nn.Conv2d(4, 4, 3, 1, 1), (1, 1))
 
 
 def test_in_fp32_nothing_is_changed():
