@@ -33,6 +33,13 @@ TEST = (
     Group("tests", (("pytest>=8", "ruff>=0.6", "psutil>=5.9"),)),
     # monai alone: its newest release would replace an older torch
     Group("comparison", (("monai>=1.5", "einops>=0.6"),), ("--no-deps",)),
+    # torchvision of that very torch; timm imports nothing else that is not here already
+    Group(
+        "encoders",
+        (("torchvision==0.28.0", "timm>=1.0.11"),),
+        ("--no-deps",),
+        optional="the tests of SegMate's larger encoders",
+    ),
     Group("cluster", (("distributed>=2024.1",),), optional="the tests of many studies on several machines"),
     Group(
         "panel",
