@@ -5,10 +5,11 @@ from torch import nn
 from EfficientSegLib import networks
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.evaluation.cost import Cost, count, count_nmsw
+from EfficientSegLib.evaluation.slice_cost import count_slice_volume
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.segment import Segmentation
-from EfficientSegLib.strategies import sliding_window
+from EfficientSegLib.strategies import slices, sliding_window
 
 OVERVIEW_AND_PATCHES = ("nmsw", "random_foreground", "zoom_out")  # one global pass, then local ones of one size
 
@@ -33,6 +34,11 @@ class RunCost:
             return self._cost(
                 ("patch", options.patch_size), lambda model: _patch_pass(model, options.patch_size)
             ).times(done.patches_read)
+        if isinstance(options, slices.Options):
+            plane = (*done.prepared_shape[:2], 1)
+            passes = 2 if options.position == "found" else 1
+            once = self._cost(("slice", plane), lambda model: count_slice_volume(model, plane))
+            return once.times(passes * done.patches_read)
         return None
 
     def _cost(self, key: tuple, count_passes) -> Cost:
