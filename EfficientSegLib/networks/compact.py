@@ -1,5 +1,8 @@
 """Weights in few bytes: large tensors as 8-bit integers with one scale per row, the rest in half precision.
 
+Running statistics of batch norms stay as they are: they are few, and half precision has no variance above 65504 and
+only some digits of one below 6e-5.
+
 A bundle that ships with the program, or is downloaded over a slow line, is half as large as in half precision. Whether
 a model bears it is measured with the packed weights themselves, as everything that a bundle claims.
 """
@@ -12,9 +15,12 @@ SMALLEST = 2**14  # elements; smaller tensors are not worth packing
 LARGEST_CODE = 127
 
 
+_STATISTICS = ("running_mean", "running_var")
+
+
 def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state dictionary with its fractions in half precision."""
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return {name: tensor if _stays(name, tensor) else tensor.half() for name, tensor in state.items()}
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -24,7 +30,7 @@ def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     packed: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if not tensor.is_floating_point():
+        if _stays(name, tensor):
             packed[name] = tensor
         elif tensor.dim() < 2 or tensor.numel() < SMALLEST:
             packed[name] = tensor.half()
@@ -42,6 +48,10 @@ def unpack(state: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in state.items()
         if not name.endswith(SCALE)
     }
+
+
+def _stays(name: str, tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or name.endswith(_STATISTICS)
 
 
 def _shaped(scale: Tensor, tensor: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import io
 import torch
 
 from EfficientSegLib import networks
-from EfficientSegLib.networks.compact import pack, unpack
+from EfficientSegLib.networks.compact import halved, pack, unpack
 
 UNET = {"channels": [32, 64, 64], "strides": [2, 2, 1]}
 
@@ -47,3 +47,11 @@ def test_an_empty_channel_stays_empty():
     weights = torch.zeros(128, 256)
     weights[1:] = 1
     assert torch.equal(unpack(pack({"w": weights}))["w"], weights)
+
+
+def test_running_statistics_keep_every_digit():
+    norm = torch.nn.BatchNorm2d(2)
+    norm.running_var.copy_(torch.tensor([3e-6, 1e6]))  # half precision makes 2.98e-6 and infinity of them
+    for stored in (halved(norm.state_dict()), unpack(pack(norm.state_dict()))):
+        assert torch.equal(stored["running_var"], norm.running_var)
+        assert stored["weight"].dtype == torch.float16
