@@ -44,8 +44,11 @@ def prepare(volume: Volume, rule: Preprocess) -> Prepared:
     wanted = (*rule.spacing_mm[:2], spacing[2] if rule.native_slices else rule.spacing_mm[2])
     grid = tuple(max(round(length * step / wish), 1) for length, step, wish in zip(oriented.shape[1:], spacing, wanted))
     found = tuple(length * step / cells for length, step, cells in zip(oriented.shape[1:], spacing, grid))
-    resampled = _resample(oriented, grid)
     crop = whole(grid)
+    if rule.native_slices and rule.crop.kind == "none" and rule.intensity.kind == "window":
+        array = _slice_by_slice(oriented, grid, rule.intensity)
+        return Prepared(array, found, volume.array.shape[1:], axes, flips, grid, crop)
+    resampled = _resample(oriented, grid)
     if rule.crop.kind == "torso":
         vertical = next(axis for axis, letter in enumerate(rule.orientation) if letter in "SI")
         crop = torso_box(resampled[0], found, rule.crop.erode_mm, rule.crop.margin_mm, vertical)
@@ -63,6 +66,19 @@ def orient_back(array: np.ndarray, axes: Index, flips: tuple[bool, bool, bool]) 
     """The inverse of `orient` for (I, J, K), as a view."""
     array = array[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
     return array.transpose(*(axes.index(axis) for axis in range(3)))
+
+
+def _slice_by_slice(oriented: np.ndarray, grid: Index, rule: Intensity) -> np.ndarray:
+    """Resample and normalise where neither needs to see other slices: the only copy of the scan is the result.
+
+    Its slices lie one behind the other in memory, as they will be read.
+    """
+    result = np.empty((oriented.shape[0], grid[2], *grid[:2]), dtype=np.float32).transpose(0, 2, 3, 1)
+    for index in range(grid[2]):
+        plane = np.ascontiguousarray(oriented[..., index : index + 1], dtype=np.float32)
+        seen = shrink(torch.from_numpy(plane), (*grid[:2], 1)).numpy()
+        result[..., index : index + 1] = normalise(seen, rule)
+    return result
 
 
 def _resample(oriented: np.ndarray, grid: Index) -> np.ndarray:

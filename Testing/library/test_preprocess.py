@@ -75,6 +75,19 @@ def test_native_slices_keep_the_scans_own_along_the_last_axis(direction):
         assert np.array_equal(np.flatnonzero(seen.any((0, 1, 2))), [cell])
 
 
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.5, 5.0), (0.6, 0.7, 5.0)])
+def test_slice_by_slice_gives_what_resampling_the_whole_gives(spacing):
+    given = volume(ALL_DIRECTIONS[13], shape=(22, 26, 24), spacing=(1.0, 1.0, 1.0))
+    native = dataclasses.replace(rule(spacing=spacing), native_slices=True)
+    by_slice = prepare(given, native)
+    # The same spacing through the slices: nothing is resampled there either, but by the way of whole volumes.
+    whole_volume = prepare(given, rule(spacing=(*spacing[:2], 1.0)))
+    np.testing.assert_allclose(by_slice.array, whole_volume.array, atol=1e-6)
+    assert by_slice.grid == whole_volume.grid
+    if spacing == (1.0, 1.0, 1.0):
+        assert np.array_equal(by_slice.array, whole_volume.array)
+
+
 def test_standardising_is_albumentations_normalize_to_the_last_bit():
     """Its formula, spelled out: (value - mean * 255) * (1 / (deviation * 255)), every step in float32."""
     array = np.random.default_rng(3).uniform(-1200, 700, (1, 9, 8, 7)).astype(np.float32)
