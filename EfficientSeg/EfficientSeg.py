@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import qt
 import slicer
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -21,12 +21,13 @@ for folder in (str(HERE), str(ROOT)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
-from EfficientSegBridge import run_folder, sample_data, words
+from EfficientSegBridge import efforts, run_folder, sample_data
 from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.panel import Panel
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.run import SegmentationRun
+from EfficientSegBridge.run_chain import RunChain
 from EfficientSegBridge.worker_process import WorkerProcess
 
 
@@ -60,11 +61,15 @@ class EfficientSegParameterNode:
     volume: vtkMRMLScalarVolumeNode
     segmentation: Optional[vtkMRMLSegmentationNode]  # noqa: UP045 (the wrapper knows Optional in every version)
     bundle: str = ""  # the bundle's folder; empty: the first that there is
-    effort: Annotated[int, WithinRange(0, len(words.EFFORTS) - 1)] = words.USUAL_EFFORT
+    effort: Annotated[int, WithinRange(0, len(efforts.EFFORTS) - 1)] = efforts.USUAL
     strategy: Annotated[str, Choice(["auto", "nmsw", "sliding_window"])] = "auto"
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     threads: Annotated[int, WithinRange(0, 256)] = 0  # 0: all cores but one
     showBoxes: bool = True
+    showCoverage: bool = False
+    region: Optional[vtkMRMLMarkupsROINode]  # noqa: UP045
+    structuresFirst: list[int]  # label values
+    structuresLeftOut: list[int]  # label values that become no segments
 
 
 class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -154,19 +159,29 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
     def __init__(self, makeWorker=None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.overlay = Overlay()
-        self.run = None
+        self.chain = RunChain(self._makeRun)
         self.onLog = None
         self._makeWorker = makeWorker or (lambda externalPython: WorkerProcess(workerCommand(externalPython)))
         self._worker = None
-        self._workerPython = ""
+        self._workerPython = self._python = ""
         run_folder.sweep()
 
     def getParameterNode(self) -> EfficientSegParameterNode:
         return EfficientSegParameterNode(super().getParameterNode())
 
     @property
+    def run(self) -> SegmentationRun | None:
+        """The latest run."""
+        return self.chain.run
+
+    @property
+    def result(self) -> SegmentationRun | None:
+        """The latest run whose result stands; None where there is none."""
+        return self.chain.result
+
+    @property
     def running(self) -> bool:
-        return self.run is not None and self.run.running
+        return self.chain.running
 
     @property
     def worker(self):
@@ -195,15 +210,25 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         """
         if self.running:
             return self.run
-        run = SegmentationRun(
-            volumeNode, parameters, self._warmWorker(externalPython), self.overlay, listener or Listener()
-        )
-        self.run = run
-        run.start()
+        self._python = externalPython
+        run = self.chain.start(volumeNode, parameters, listener or Listener())
         while waitForCompletion and run.running:
             slicer.app.processEvents()
             time.sleep(0.005)
         return run
+
+    def more(self, patches: int | None, parameters: Parameters | None = None) -> SegmentationRun:
+        """Read more patches of the result, until so many are read in all; see RunChain.more."""
+        return self.chain.more(patches, parameters)
+
+    def refineHere(self, boxes) -> SegmentationRun:
+        """Read the patches over these boxes next, of the result or of the run under way; see RunChain.refineHere."""
+        return self.chain.refineHere(tuple(boxes))
+
+    def undo(self) -> None:
+        """Go back one step: the result as it was before the latest run that changed it."""
+        if not self.running and self.result is not None:
+            self.result.undo()
 
     def stopSegmentation(self) -> None:
         """End the run after the patch in hand; what is done is kept."""
@@ -222,8 +247,12 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         """The scene is being closed: nothing of it may be held."""
         if self.running:
             self.run.abandon(_("The scene was closed."))
-        self.run = None
+        self.chain.forget()
         self.overlay = Overlay()
+
+    def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier) -> SegmentationRun:
+        worker = self._warmWorker(self._python)
+        return SegmentationRun(volumeNode, parameters, worker, self.overlay, listener, earlier)
 
     def _warmWorker(self, externalPython: str):
         if self._worker is not None and externalPython != self._workerPython:

@@ -3,18 +3,21 @@ node, the preflight findings and the run; nothing is computed here.
 """
 
 import html
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import slicer
 
-from EfficientSegBridge import preflight, sections, theme, words
-from EfficientSegBridge.bundles import Choice
+from EfficientSegBridge import efforts, preflight, sections, theme
 from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.python_row import PythonRow
+from EfficientSegBridge.question import Question
+from EfficientSegBridge.segment_button import SegmentButton
 from EfficientSegBridge.segment_parts import belongsTo
+from EfficientSegBridge.structures_list import StructuresList
 from EfficientSegBridge.torch_installer import TorchInstaller
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
@@ -43,7 +46,10 @@ class Panel(Listener):
         self._installer = TorchInstaller(self.say, self._showState)
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
+        self._question = Question(logic, self._model)
         self._effort = EffortRow(ui, self._onEffort)
+        self._button = SegmentButton(ui)
+        self._structures = StructuresList(ui)
         self._python = PythonRow(ui, self._onPython)
         sections.place(root, ui)
         self._sections = sections.make(ui, logic, self)
@@ -56,6 +62,7 @@ class Panel(Listener):
     def _connect(self) -> None:
         ui = self._ui
         ui.segmentButton.connect("clicked()", self.onSegment)
+        ui.anewButton.connect("clicked()", self.onAnew)
         ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
         ui.browseButton.connect("clicked()", self._onBrowse)
         ui.statusLabel.connect("linkActivated(QString)", self._onLink)
@@ -71,6 +78,8 @@ class Panel(Listener):
             self._node.disconnectGui(self._guiTag)
             self._node.RemoveObserver(self._nodeTag)
         self._node = node
+        self._question.node = node
+        self._structures.setParameterNode(node)
         for section in self._sections:
             section.setParameterNode(node)
         if node is None:
@@ -85,7 +94,6 @@ class Panel(Listener):
 
     def forgetScene(self) -> None:
         """The scene is closed: nothing of its runs is shown any more."""
-        self._effort.forget()
         for section in self._sections:
             section.setRun(None)
             section.setSegmentation(None)
@@ -105,14 +113,25 @@ class Panel(Listener):
         self.setParameterNode(None)
 
     def onSegment(self) -> None:
-        """Segment was clicked; a second click during a run does nothing."""
+        """Segment was clicked, or More; a second click during a run does nothing."""
+        self._ask(self._more if self._button.goal is not None else self._start)
+
+    def onAnew(self) -> None:
+        """Segment from the beginning, whatever there is."""
+        self._ask(self._start)
+
+    def _ask(self, start: Callable[[Parameters], object]) -> None:
         if self._node is None or self._logic.running or self._installer.running:
             return
         with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self.saying():
             if self._torchIsMissing():
                 self._segmentOnceInstalled = self._install()
-            else:
-                self._start()
+                return
+            choice = self._question.choice
+            if choice is None or choice.bundle is None:
+                self.say(choice.trouble if choice else _("No model is chosen."), "error")
+                return
+            start(self.parameters())
 
     @contextmanager
     def saying(self):
@@ -138,32 +157,27 @@ class Panel(Listener):
             self.probe(again=True)
         return installed
 
-    def _start(self) -> None:
-        choice = self._choice()
-        if choice is None or choice.bundle is None:
-            self.say(choice.trouble if choice else _("No model is chosen."), "error")
-            return
-        self._warnings = []
-        self._ui.logText.setPlainText("")
-        run = self._logic.startSegmentation(self._node.volume, self.parameters(choice.bundle), self, self._python.path)
-        for section in self._sections:
-            section.setRun(run)
-        self._showState()
+    def _start(self, parameters: Parameters) -> None:
+        self._logic.startSegmentation(self._node.volume, parameters, self, self._python.path)
 
-    def parameters(self, bundle=None) -> Parameters:
-        """What is asked for now; `bundle` None: the chosen one, which is there and usable."""
-        node = self._node
-        return Parameters(
-            bundle=bundle or self._choice().bundle,
-            patches=words.EFFORTS[node.effort],
-            strategy=None if node.strategy == "auto" else node.strategy,
-            device=node.device,
-            threads=node.threads or None,
-            segmentation=node.segmentation,
-            showBoxes=node.showBoxes,
-        )
+    def _more(self, parameters: Parameters) -> None:
+        self._node.effort = self._button.goal
+        self._logic.more(efforts.EFFORTS[self._node.effort], parameters)
+
+    def parameters(self) -> Parameters:
+        """What is asked for now; see Question.parameters."""
+        return self._question.parameters()
 
     # What the run tells
+
+    def runStarted(self, run) -> None:
+        self._warnings = []
+        if run.running:
+            self._ui.logText.setPlainText("")
+        for section in self._sections:
+            section.setRun(run)
+        self._keepResult()
+        self._showState()
 
     def runProgress(self, fraction: float, text: str) -> None:
         if fraction >= 0:
@@ -172,6 +186,8 @@ class Panel(Listener):
         self._showState()
 
     def runChanged(self) -> None:
+        self._question.rememberPace(self._logic.run)
+        self._showEffort()
         self._refreshSections()
 
     def runWarned(self, text: str) -> None:
@@ -179,17 +195,19 @@ class Panel(Listener):
 
     def runEnded(self) -> None:
         run = self._logic.run
-        if run.pace is not None:
-            self._effort.remember(self._paceKey(run.parameters.bundle.folder), run.pace)
-        if run.state in ("done", "stopped") and self._node is not None and run.segments.node is not None:
-            self._node.segmentation = run.segments.node
+        self._keepResult()
         if self._node is not None:
             self._setSegmentation(self._node.segmentation)
         text = " ".join([run.text, *self._warnings])
         self.say(text, "error" if run.failure and run.state == "failed" else "ok")
         self.runChanged()
-        self._showEffort()
         self._showState()
+
+    def _keepResult(self) -> None:
+        """The next run goes into the segmentation of the latest result."""
+        run = self._logic.run
+        if run.canUndo and self._node is not None and run.volumeNode is self._node.volume:
+            self._node.segmentation = run.segments.node
 
     # What the user does
 
@@ -246,23 +264,20 @@ class Panel(Listener):
 
     # What is shown
 
-    def _choice(self) -> Choice | None:
-        return self._model.choice(self._node.bundle if self._node is not None else "")
-
     def _showEffort(self) -> None:
-        if self._node is not None:
-            choice = self._choice()
-            self._effort.show(self._node.effort, self._paceKey(str(choice.folder) if choice else ""))
-
-    def _paceKey(self, bundleFolder: str) -> tuple:
-        node = self._node
-        volume = node.volume.GetID() if node is not None and node.volume is not None else ""
-        return (volume, bundleFolder, node.device if node is not None else "")
+        question, node = self._question, self._node
+        if node is None:
+            return
+        if question.hasOrder:
+            self._effort.show(node.effort, question.pace(), question.reading(), question.pace(continues=True))
+        else:
+            self._effort.showWithoutOrder(node.effort)
+        self._structures.show(question.bundle, question.hasOrder)
 
     def _check(self) -> None:
         if self._node is None:
             return
-        choice = self._choice()
+        choice = self._question.choice
         self._preflight.show(
             preflight.check(
                 self._node.volume,
@@ -278,11 +293,16 @@ class Panel(Listener):
         running = self._logic.running
         ui = self._ui
         ready = self._node is not None and self._node.volume is not None
-        ui.segmentButton.enabled = ready and not running and not self._installer.running
+        idle = ready and not running and not self._installer.running
+        question, place = self._question, self._node.effort if self._node is not None else 0
+        reading = question.reading()
+        self._button.show(idle, place, reading, question.pace(continues=True), question.isRemembered())
+        ui.anewButton.enabled = idle and reading is not None
         ui.stopButton.enabled = running
         ui.progressBar.setVisible(running)
-        for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.effortSlider, ui.segmentationSelector):
+        for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.segmentationSelector):
             widget.setEnabled(not running)
+        ui.effortSlider.enabled = not running and question.hasOrder
         self._refreshSections()
 
     def _refreshSections(self) -> None:

@@ -2,26 +2,29 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import qt
-import slicer
-import vtk
-from vtk.util.misc import calldata_type
 
 from EfficientSegBridge import nodes, run_folder, words
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.parameters import Listener, Parameters
+from EfficientSegBridge.record_keeper import RecordKeeper
+from EfficientSegBridge.scene_watch import SceneWatch
 from EfficientSegBridge.segments import LiveSegmentation
+from EfficientSegBridge.steps import Steps
 from EfficientSegBridge.translation import _
+from EfficientSegBridge.volume_image import copied
 from EfficientSegLib.errors import VolumeError
-from EfficientSegLib.geometry import ScoredBox
+from EfficientSegLib.geometry import ScoredBox, whole
 from EfficientSegLib.protocol import (
     ClassWeights,
     Event,
     Failed,
     Finished,
+    Pace,
     Partial,
     Patches,
     Progress,
@@ -34,7 +37,7 @@ SHOW_MS = 150  # partial results that arrive within this time are shown as one
 
 
 class SegmentationRun:
-    """One run on one volume. `state` goes from "running" to "done", "stopped" or "failed".
+    """One run on one volume. `state` goes from "running" to "done", "stopped" or "failed", and to "undone" from there.
 
     Args:
         volumeNode: what is segmented.
@@ -42,31 +45,58 @@ class SegmentationRun:
         worker: a WorkerProcess.
         overlay: takes the boxes and class weights; cleared at the start.
         listener: told what happens.
+        earlier: the run that this one goes on from: nothing is read twice, and what the user has changed since stays.
     """
 
-    def __init__(self, volumeNode, parameters: Parameters, worker, overlay: Overlay, listener: Listener) -> None:
+    def __init__(
+        self,
+        volumeNode,
+        parameters: Parameters,
+        worker,
+        overlay: Overlay,
+        listener: Listener,
+        earlier: "SegmentationRun | None" = None,
+    ) -> None:
         self.volumeNode = volumeNode
         self.parameters = parameters
+        self.listener = listener
         self.state = "new"
         self.text = ""
         self.failure: Failed | None = None
         self.device = ""
+        self.workerPid = 0
         self.classWeights: dict[int, float] = {}
         self.voxels: dict[int, int] = {}  # found, by label value
-        self.pace: words.Pace | None = None
+        self.pace: Pace | None = None
         self.patchesSaid = ""  # how much of the volume is read at full detail
         self.record: dict = {}  # the worker's run record
         self.patches: tuple[ScoredBox, ...] = ()  # in the order of reading
         self.patchesRead = 0  # of `patches`, from the first on
+        self.candidates = 0  # patches that could be read
+        self.runId = ""  # names what the worker keeps of this run
         self.reviewed: Reviewed | None = None  # what the patches changed; None until the worker has said it
-        self.coarseLabels: np.ndarray | None = None  # before any patch, (I, J, K)
-        self.labels: np.ndarray | None = None  # the worker's last labels, (I, J, K)
-        self.segments = LiveSegmentation(volumeNode, parameters.bundle, parameters.segmentation)
-        self._worker, self._overlay, self._listener = worker, overlay, listener
+        self.coarseLabels: np.ndarray | None = None  # before any patch, (I, J, K); None where there is no such thing
+        self.before: SegmentationRun | None = None  # whose result stands again once this one is undone
+        self.keeper: RecordKeeper | None = None  # of what was found, in the scene, once the run has ended
+        self.onEnded: Callable[[], None] | None = None
+        self.onUndone: Callable[[], None] | None = None
+        self.continues = earlier is not None
+        self.segments = LiveSegmentation(
+            volumeNode,
+            parameters.bundle,
+            parameters.segmentation,
+            parameters.shown,
+            earlier.segments if earlier else None,
+            parameters.wishes.region,
+        )
+        if earlier is not None:
+            self.coarseLabels, self.candidates = earlier.coarseLabels, earlier.candidates
+        self._continueFrom = earlier.runId if earlier else ""
+        self._worker, self._overlay = worker, overlay
         self._folder: Path | None = None
         self._stopping = False
-        self.candidates = 0  # patches that could be read
-        self._observers: list[tuple[object, int]] = []
+        self._watch = SceneWatch(self)
+        self._steps = Steps(self._broken)
         self._showTimer = qt.QTimer()
         self._showTimer.setSingleShot(True)
         self._showTimer.setInterval(SHOW_MS)
@@ -79,6 +109,11 @@ class SegmentationRun:
     @property
     def canUndo(self) -> bool:
         return self.state in ("done", "stopped") and self.segments.started
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The worker's last labels, (I, J, K), before what the user has changed; None before the first."""
+        return self.segments.labels
 
     def start(self) -> None:
         """Write the volume and ask the worker; returns at once, what follows comes by events.
@@ -102,16 +137,17 @@ class SegmentationRun:
             raise
         self.state = "running"
         self._overlay.clear()
-        self._observe()
-        self._listener.runProgress(0.0, _("Starting the worker"))
-        self._worker.start(self.parameters.request(self._folder), self._onEvent)
+        self._watch.begin()
+        self.listener.runStarted(self)
+        self.listener.runProgress(0.0, words.starting(self.continues))
+        self._worker.start(self.parameters.request(self._folder, self._continueFrom), self._onEvent)
 
-    def stop(self) -> None:
+    def stop(self, said: str = "") -> None:
         """Ask the worker to end after the patch in hand; what is done is kept."""
         if self.running:
             self._stopping = True
             self._worker.cancel()
-            self._listener.runProgress(-1.0, _("Stopping after this patch"))
+            self.listener.runProgress(-1.0, said or _("Stopping after this patch"))
 
     def abandon(self, text: str) -> None:
         """End now and take back what was written: the volume is gone, or the scene, or the application."""
@@ -122,72 +158,92 @@ class SegmentationRun:
     def undo(self) -> None:
         """Bring back the segmentation as it was before this run."""
         if self.canUndo:
+            if self.keeper is not None:  # first: it is found by the segmentation, which may go
+                self.keeper.undo()
             self.segments.restore()
+            self._overlay.clear()
             self.state = "undone"
+            if self.onUndone:
+                self.onUndone()
+
+    def showOverlay(self) -> None:
+        """Draw what this run looked at; again after a later run was undone."""
+        if self.patches:
+            self._overlay.showPatches(self.patches, self.volumeNode, self.parameters.showBoxes)
+        if self.classWeights:
+            self._overlay.showClassWeights(self.classWeights, self.parameters.bundle.shown_labels, self.volumeNode)
 
     def _onEvent(self, event: Event) -> None:
         if not self.running:
             return
         if isinstance(event, Progress):
             if not self._stopping:
-                self._listener.runProgress(event.fraction, words.stage(event))
-        elif isinstance(event, Started):
-            self.device = event.device
-            self._listener.runChanged()
+                self.listener.runProgress(event.fraction, words.stage(event))
+        elif isinstance(event, Partial):
+            self._steps.add(self._partial(event))
+        elif isinstance(event, Warned):
+            self.listener.runWarned(event.text)
+        elif isinstance(event, Finished):
+            self._steps.add(self._finish(event))
+        elif isinstance(event, Failed):
+            self._failed(event)
+        else:
+            self._learn(event)
+            self.listener.runChanged()
+
+    def _learn(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.device, self.workerPid = event.device, event.pid
         elif isinstance(event, Patches):
             self.patches, self.candidates = event.boxes, event.candidates
             self.patchesSaid = words.patches(len(event.boxes), event.candidates)
-            self._overlay.showPatches(event.boxes, self.volumeNode, self.parameters.showBoxes)
-            self._listener.runChanged()
+            self.showOverlay()
         elif isinstance(event, ClassWeights):
             self.classWeights = {int(value): float(weight) for value, weight in event.weights.items()}
-            self._overlay.showClassWeights(self.classWeights, self.parameters.bundle.shown_labels, self.volumeNode)
-            self._listener.runChanged()
-        elif isinstance(event, Partial):
-            self._partial(event)
+            self.showOverlay()
+        elif isinstance(event, Pace):
+            self.pace = event
+            self.candidates = event.candidates or self.candidates
         elif isinstance(event, Reviewed):
             self.reviewed = event
-        elif isinstance(event, Warned):
-            self._listener.runWarned(event.text)
-        elif isinstance(event, Finished):
-            self._finish(event)
-        elif isinstance(event, Failed):
-            self._failed(event)
 
-    def _partial(self, event: Partial) -> None:
+    def _partial(self, event: Partial) -> Iterator[None]:
         path = Path(event.labels)
+        first = not self.segments.started
         try:
-            labels = np.load(path)
+            # Mapped, not read: 512 x 512 x 400 labels come from the disk slab by slab.
+            labels = np.load(path, mmap_mode="r")
+            yield from self.segments.writing(labels, event.box)
+            del labels  # the file cannot be removed on Windows while it is mapped
             path.unlink()
-            first = not self.segments.started
-            self.segments.write(labels, event.box)
-            self.patchesRead = event.patches_read
-            if first:
-                self.coarseLabels = labels
         except (OSError, ValueError) as error:  # the worker keeps only the newest; the final labels hold all
             logging.info("EfficientSeg: partial labels passed over: %s", error)
             return
+        self.patchesRead = event.patches_read
         if first:
             self._show()
-            self._listener.runChanged()
+            yield
+            if self.coarseLabels is None and self.parameters.hasOrder and event.box == whole(self.labels.shape):
+                self.coarseLabels = yield from copied(self.labels)
         elif not self._showTimer.isActive():
             self._showTimer.start()
+        self.listener.runChanged()
 
     def _show(self) -> None:
         if self.running and self.segments.started:
             self.segments.show()
 
-    def _finish(self, event: Finished) -> None:
+    def _finish(self, event: Finished) -> Iterator[None]:
         try:
-            self.labels = np.load(event.labels)
-            self.voxels = self.segments.finish(self.labels)
-            self.patchesRead = event.patches_read
+            yield from self.segments.finishing(np.load(event.labels, mmap_mode="r"))
             self.record = json.loads(Path(event.record).read_text(encoding="utf-8")) if event.record else {}
         except (OSError, ValueError) as error:
             self._fail(Failed(_("The worker's result cannot be read."), f"{error}.", _("Click Segment again.")))
             return
-        self._measure(event)
-        missing = [label.name for label in self.parameters.bundle.shown_labels if not self.voxels.get(label.value)]
+        self.voxels = self.segments.voxels
+        self.patchesRead, self.runId = event.patches_read, event.run_id
+        names = {label.value: label.name for label in self.parameters.bundle.shown_labels}
+        missing = [names[value] for value, count in self.voxels.items() if not count]
         self.text = words.outcome(
             event.patches_read, event.patches_total, self.candidates, event.seconds, event.complete, missing
         )
@@ -195,26 +251,31 @@ class SegmentationRun:
             self.text = words.nothingFound()
         self._end("done" if event.complete else "stopped")
 
-    def _measure(self, event: Finished) -> None:
-        seconds = self.record.get("seconds", {}) if isinstance(self.record.get("seconds"), dict) else {}
-        forPatches = float(seconds.get("patches", event.seconds * 0.85))
-        if event.patches_read:
-            perPatch = forPatches / event.patches_read
-            candidates = self.candidates or event.patches_total
-            self.pace = words.Pace(max(event.seconds - forPatches, 0.0), perPatch, candidates)
-
     def _failed(self, failed: Failed) -> None:
-        if self._stopping and self.segments.started:
-            # It had to be ended; what it had said until then stands.
-            self.segments.keep()
-            self.text = _("Stopped. What was done is kept.")
-            self._end("stopped")
+        if self._stopping and (self.segments.started or self._steps.busy) and not failed.cancelled:
+            self._steps.add(self._keep())  # it had to be ended; what it had said until then stands
         elif self._stopping or failed.cancelled:
             self._fail(Failed(_("Stopped before there was a result."), "", ""), "stopped")
         else:
             self._fail(failed)
 
+    def _keep(self) -> Iterator[None]:
+        if not self.segments.started:
+            self._fail(Failed(_("Stopped before there was a result."), "", ""), "stopped")
+            return
+        yield from self.segments.keeping()
+        self.text = _("Stopped. What was done is kept.")
+        self._end("stopped")
+
+    def _broken(self, error: Exception) -> None:
+        """A step went wrong: whatever it was, nothing may be left half done."""
+        logging.error("EfficientSeg: labels could not be shown.", exc_info=error)
+        if self.running:
+            self._worker.stop()
+            self._fail(Failed(_("The labels could not be shown."), f"{error}.", _("Click Segment again.")))
+
     def _fail(self, failed: Failed, state: str = "failed") -> None:
+        self._steps.clear()
         self.segments.restore()
         self._overlay.clear()
         self.failure = failed
@@ -224,31 +285,15 @@ class SegmentationRun:
     def _end(self, state: str) -> None:
         self.state = state
         self._leave()
-        self._listener.runEnded()
+        if self.canUndo:
+            self.keeper = RecordKeeper(self)
+        self.listener.runEnded()
+        if self.onEnded:
+            self.onEnded()
 
     def _leave(self) -> None:
         self._showTimer.stop()
-        for observed, tag in self._observers:
-            observed.RemoveObserver(tag)
-        self._observers = []
+        self._watch.end()
         if self._folder is not None:
             run_folder.remove(self._folder)
             self._folder = None
-
-    def _observe(self) -> None:
-        scene = slicer.mrmlScene
-
-        @calldata_type(vtk.VTK_OBJECT)
-        def removed(_scene, _event, node) -> None:
-            if node is self.volumeNode:
-                self.abandon(_("The volume was deleted; nothing was kept."))
-            elif node is self.segments.node:
-                self.abandon(_("The segmentation was deleted during the run."))
-
-        def closing(*_arguments) -> None:
-            self.abandon(_("The scene was closed."))
-
-        self._observers = [
-            (scene, scene.AddObserver(slicer.vtkMRMLScene.NodeRemovedEvent, removed)),
-            (scene, scene.AddObserver(slicer.vtkMRMLScene.StartCloseEvent, closing)),
-        ]

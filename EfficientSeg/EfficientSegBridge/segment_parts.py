@@ -1,11 +1,10 @@
-"""The parts of a filled segmentation: its node, its segments and the one image that they share."""
+"""The parts of a filled segmentation: its node, its segments and the voxels of their images."""
 
 import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from EfficientSegBridge import nodes
 from EfficientSegLib.bundle import Bundle, Label
 from EfficientSegLib.terminology import terminology_entry
 
@@ -40,19 +39,6 @@ def makeSegment(label: Label, tag: str, image):
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), entry)
     segment.AddRepresentation(BINARY_LABELMAP, image)
     return segment
-
-
-def emptyImage(volumeNode, largestValue: int):
-    """Zeros on the volume's grid, one byte per voxel where the label values allow it."""
-    image = slicer.vtkOrientedImageData()
-    size = nodes.shape(volumeNode)
-    image.SetExtent(0, size[0] - 1, 0, size[1] - 1, 0, size[2] - 1)
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR if largestValue < 256 else vtk.VTK_UNSIGNED_SHORT, 1)
-    asArray(image)[:] = 0
-    matrix = vtk.vtkMatrix4x4()
-    volumeNode.GetIJKToRASMatrix(matrix)
-    image.SetGeometryFromImageToWorldMatrix(matrix)
-    return image
 
 
 def belongsTo(segmentationNode, volumeNode) -> bool:

@@ -1,15 +1,11 @@
 """What the panel says: pure functions from numbers to sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from EfficientSegBridge.translation import _
 from EfficientSegLib.bundle import Bundle, Label
 from EfficientSegLib.protocol import Failed, Progress
 
-# Patches read at each place of the effort slider; None: all of them.
-EFFORTS = (0, 3, 5, 10, 20, 40, 80, 160, None)
-USUAL_EFFORT = 5
 MOSTLY_DETAIL, MOSTLY_OVERVIEW = 0.65, 0.35  # class weights beyond which a structure listens to one side
 STAGES = {
     "read": "Reading the volume",
@@ -32,6 +28,11 @@ def duration(seconds: float) -> str:
     return _("{hours} h {minutes:02d} min").format(hours=seconds // 3600, minutes=seconds % 3600 // 60)
 
 
+def starting(continues: bool) -> str:
+    """What is said until the worker has said something."""
+    return _("Going on from what was read") if continues else _("Starting the worker")
+
+
 def stage(progress: Progress) -> str:
     """One line under the progress bar: patch 12 of 30, 1 min 02 s left."""
     if progress.stage == "patches" and progress.total:
@@ -40,45 +41,6 @@ def stage(progress: Progress) -> str:
         said = _(STAGES.get(progress.stage, progress.stage))
     if progress.seconds_left is not None and progress.stage == "patches":
         return _("{said}, {left} left").format(said=said, left=duration(progress.seconds_left))
-    return said
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long things took when they were measured, for one volume, bundle and device."""
-
-    base: float  # seconds without any patch
-    perPatch: float  # seconds for each
-    candidates: int  # patches there are
-
-    def seconds(self, patches: int | None) -> float:
-        count = self.candidates if patches is None else min(patches, self.candidates)
-        return self.base + count * self.perPatch
-
-
-def effort(patches: int | None, pace: Pace | None) -> str:
-    """What stands beside the slider: the time once it was measured, else the number of patches."""
-    if pace is not None:
-        return _("≈ {time}").format(time=duration(pace.seconds(patches)))
-    if patches == 0:
-        return _("overview only")
-    if patches is None:
-        return _("every patch")
-    return _("{count} patches").format(count=patches)
-
-
-def effortTip(patches: int | None, pace: Pace | None) -> str:
-    """The slider's tool tip: what the place means."""
-    if patches == 0:
-        said = _("Overview only: one quick look at the whole volume, no detail patches.")
-    elif patches is None:
-        said = _("All patches are read at full detail: slowest, most exact.")
-    else:
-        said = _("A quick look at the whole volume, then the {count} most useful patches at full detail.").format(
-            count=patches
-        )
-    if pace is not None:
-        said += " " + _("This volume has {count} patches.").format(count=pace.candidates)
     return said
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from bench import makeVolume, waitUntil
 
-from EfficientSegBridge import bundles, sample_data, words
+from EfficientSegBridge import bundles, efforts, sample_data
 from EfficientSegBridge.torch_probe import TorchState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -38,7 +38,7 @@ class TestPictures(unittest.TestCase):
         panel._probe.stop()
         panel._probe.state = TorchState("ok", "2.9.0")
         panel._node.bundle, panel._node.volume = self.subject()
-        panel._node.effort = words.EFFORTS.index(10 if DEMO.joinpath("bundle.json").is_file() else 3)
+        panel._node.effort = efforts.EFFORTS.index(10 if DEMO.joinpath("bundle.json").is_file() else 2)
         slicer.util.setSliceViewerLayers(background=panel._node.volume, fit=True)
         ui.segmentButton.click()
         self.assertTrue(waitUntil(lambda: not logic.running, 300))

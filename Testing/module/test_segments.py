@@ -241,13 +241,127 @@ class TestRespect(unittest.TestCase):
         own.AddRepresentation(BINARY_LABELMAP, image)
         self.segmentation.AddSegment(own, "mine")
         mine = PatchBox((0, 0, 0), (2, 2, 2))
-        live = second._voxels()
-        live[0:2, 0:2, 0:2] = 9
+        second._image.voxels[0:2, 0:2, 0:2] = 9
         second.write(np.full(SHAPE, 1, np.uint8), whole(SHAPE))
         second.show()
         expected = np.zeros(SHAPE, bool)
         expected[mine.slices()] = True
         np.testing.assert_array_equal(labelsOf(self.node, "mine", self.volume), expected)
+
+
+class TestGoingOn(unittest.TestCase):
+    """A run that goes on from another one, while the user has been at work."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear(0)
+        self.volume, self.bundle = makeVolume(GEOMETRIES["oblique"]), makeBundle()
+        self.first = LiveSegmentation(self.volume, self.bundle)
+        self.first.finish(drawn())
+        self.node = self.first.node
+        self.segmentation = self.node.GetSegmentation()
+        self.better = drawn()
+        self.better[1:5, 2:8, 1:4] = 1
+
+    def goOn(self, **how) -> LiveSegmentation:
+        return LiveSegmentation(self.volume, self.bundle, self.node, earlier=self.first, **how)
+
+    def voxelsOf(self, live, value: int) -> np.ndarray:
+        return labelsOf(self.node, live.segmentId(self.bundle.labels[value - 1]), self.volume)
+
+    def test_what_the_user_erased_and_drew_stays(self) -> None:
+        image = self.first._image
+        image.voxels.T[1, 2, 1] = 0  # erased from the liver
+        image.voxels.T[0, 0, 0] = 2  # added to the kidney
+        second = self.goOn()
+        second.write(drawn(), whole(SHAPE))
+        second.finish(self.better)
+        liver, kidney = self.better == 1, self.better == 2
+        liver[1, 2, 1], kidney[0, 0, 0] = False, True
+        np.testing.assert_array_equal(self.voxelsOf(second, 1), liver)
+        np.testing.assert_array_equal(self.voxelsOf(second, 2), kidney)
+
+    def test_undo_goes_back_to_the_edited_result(self) -> None:
+        self.first._image.voxels.T[0, 0, 0] = 2
+        second = self.goOn()
+        second.finish(self.better)
+        second.restore()
+        kidney = drawn() == 2
+        kidney[0, 0, 0] = True
+        np.testing.assert_array_equal(self.voxelsOf(self.first, 2), kidney)
+        np.testing.assert_array_equal(self.voxelsOf(self.first, 1), drawn() == 1)
+
+    def test_a_deleted_segment_does_not_come_back(self) -> None:
+        self.segmentation.RemoveSegment(self.first.segmentId(self.bundle.labels[0]))
+        self.goOn().finish(self.better)
+        self.assertEqual(segmentNames(self.node), ["Left kidney", "Spleen"])
+
+    def test_what_was_not_found_before_may_be_found_now(self) -> None:
+        slicer.mrmlScene.RemoveNode(self.node)
+        self.first = LiveSegmentation(self.volume, self.bundle)
+        self.first.finish(np.where(drawn() == 3, 0, drawn()))
+        self.node = self.first.node
+        self.goOn().finish(drawn())
+        self.assertEqual(segmentNames(self.node), ["Liver", "Left kidney", "Spleen"])
+
+    def test_a_segment_that_an_editor_moved_into_an_image_of_its_own_is_left_alone(self) -> None:
+        second = self.goOn()
+        second.write(drawn(), whole(SHAPE))
+        liver = second.segmentId(self.bundle.labels[0])
+        self.segmentation.SeparateSegmentLabelmap(liver)
+        second.finish(self.better)
+        np.testing.assert_array_equal(labelsOf(self.node, liver, self.volume), drawn() == 1)
+
+    def test_a_segment_completed_during_the_run_is_left_alone(self) -> None:
+        second = self.goOn()
+        second.write(drawn(), whole(SHAPE))
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        liver = second.segmentId(self.bundle.labels[0])
+        logic.SetSegmentStatus(self.segmentation.GetSegment(liver), logic.Completed)
+        second.finish(np.where(self.better == 1, 2, self.better))
+        np.testing.assert_array_equal(labelsOf(self.node, liver, self.volume), drawn() == 1)
+
+    def test_a_hidden_segment_stays_hidden(self) -> None:
+        liver = self.first.segmentId(self.bundle.labels[0])
+        self.node.GetDisplayNode().SetSegmentVisibility(liver, False)
+        second = self.goOn()
+        second.finish(self.better)
+        self.assertFalse(self.node.GetDisplayNode().GetSegmentVisibility(liver))
+        np.testing.assert_array_equal(self.voxelsOf(second, 1), self.better == 1)
+
+    def test_an_image_resized_by_an_editor_is_written_where_it_belongs(self) -> None:
+        second = self.goOn()
+        second.write(drawn(), whole(SHAPE))
+        second._image.image.Crop([1, 8, 2, 6, 1, 6])
+        second.finish(self.better)
+        np.testing.assert_array_equal(self.voxelsOf(second, 1), self.better == 1)
+
+    def test_only_inside_the_region_is_written(self) -> None:
+        region = PatchBox((0, 0, 0), (3, 10, 8))
+        second = self.goOn(region=region)
+        empty = np.zeros(SHAPE, np.uint8)
+        second.finish(empty)  # as the worker says it: nothing outside the region
+        liver = drawn() == 1
+        liver[:3] = False
+        np.testing.assert_array_equal(self.voxelsOf(second, 1), liver)
+        np.testing.assert_array_equal(self.voxelsOf(second, 2), drawn() == 2)
+
+    def test_a_new_run_in_a_region_keeps_what_lies_outside(self) -> None:
+        region = PatchBox((0, 0, 0), (3, 10, 8))
+        second = LiveSegmentation(self.volume, self.bundle, self.node, region=region)
+        second.finish(np.where(np.arange(12)[:, None, None] == 0, 2, np.zeros(SHAPE, np.uint8)).astype(np.uint8))
+        liver, kidney = drawn() == 1, drawn() == 2
+        liver[:3], kidney[0] = False, True
+        np.testing.assert_array_equal(self.voxelsOf(second, 1), liver)
+        np.testing.assert_array_equal(self.voxelsOf(second, 2), kidney)
+
+    def test_structures_that_are_left_out_stay_as_they_were(self) -> None:
+        second = self.goOn(shown=(2,))
+        moved = np.roll(drawn(), 1, axis=1)
+        second.finish(moved)
+        np.testing.assert_array_equal(self.voxelsOf(self.first, 1), drawn() == 1)
+        np.testing.assert_array_equal(self.voxelsOf(second, 2), moved == 2)
+        self.assertEqual(set(second.voxels), {2})
+        self.assertEqual(segmentNames(self.node), ["Liver", "Left kidney", "Spleen"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import qt
 import slicer
 from bench import GEOMETRIES, labelsOf, makeBundle, makeVolume, playing, segmentNames, waitUntil
 
-from EfficientSegBridge import bundles, run_folder, words
+from EfficientSegBridge import bundles, efforts, paces, run_folder
 from EfficientSegBridge.parameters import Parameters
 from EfficientSegBridge.torch_probe import TorchState
 from EfficientSegBridge.worker_process import WorkerProcess
@@ -26,6 +26,7 @@ def play(request):
     say("Patches", boxes=boxes, candidates=7)
     say("ClassWeights", weights={"1": 0.83, "2": 0.2, "3": 0.5})
     partial(request, "partial_0000.npy", labels, [0, 0, 0], 0, 2)
+    say("Pace", base_seconds=0.5, patch_seconds=2.0, candidates=7)
     say("Progress", stage="patches", fraction=0.5, done=1, total=2, seconds_left=62.0)
     labels[6:9, 2:6, 2:6] = 2
     partial(request, "partial_0001.npy", labels[2:9, 2:8, 2:8], [2, 2, 2], 1, 2)
@@ -58,6 +59,8 @@ class WidgetCase(unittest.TestCase):
         self.widget = moduleWidget()
         self.ui, self.logic, self.panel = self.widget.ui, self.widget.logic, self.widget.panel
         self.bundle = makeBundle()
+        qt.QSettings().setValue(paces.SETTING, "")
+        self.panel._question._paces = paces.Paces()
         self.setting = qt.QSettings().value(bundles.SETTING) or ""
         bundles.add(Path(self.bundle.folder))
         self.panel._model.fill()
@@ -79,6 +82,7 @@ class WidgetCase(unittest.TestCase):
         self.logic._makeWorker = self.makeWorker
         self.logic.forgetScene()
         qt.QSettings().setValue(bundles.SETTING, self.setting)
+        qt.QSettings().setValue(paces.SETTING, "")
         self.panel._model.fill()
 
     def segment(self) -> None:
@@ -113,13 +117,13 @@ class TestSegment(WidgetCase):
 
     def test_effort_reaches_the_worker_and_then_speaks_time(self) -> None:
         self.play = QUICK.replace(
-            'k = request["options"].get("top_k")', 'assert request["options"] == {"top_k": 3, "clip_top_k": True}'
+            'k = request["options"].get("top_k")', 'assert request["options"] == {"top_k": 5, "clip_top_k": True}'
         )
-        self.ui.effortSlider.value = words.EFFORTS.index(3)
-        self.assertEqual(self.ui.effortLabel.text, "3 patches")
+        self.ui.effortSlider.value = efforts.EFFORTS.index(5)
+        self.assertEqual(self.ui.effortLabel.text, "5 patches")
         self.segment()
         self.assertEqual(self.waitForEnd().state, "done")
-        self.assertRegex(self.ui.effortLabel.text, r"≈ \d+ s")
+        self.assertEqual(self.ui.effortLabel.text, "≈ 6 s")  # More: 3 of 5 patches are left
 
     def test_progress_speaks_patches_and_time_left(self) -> None:
         self.play = WAITING
@@ -246,7 +250,10 @@ class TestStopAndFail(WidgetCase):
         self.assertFalse(np.array_equal(labelsOf(self.earlier, "played_1", self.volume), self.before))
         self.ui.undoButton.click()
         self.assertEarlierStands()
+        self.assertTrue(self.ui.undoButton.enabled, "the first run can be undone as well")
+        self.ui.undoButton.click()
         self.assertFalse(self.ui.undoButton.enabled)
+        self.assertIsNone(self.node.segmentation)
 
     def test_deleting_the_volume_ends_the_run_and_writes_nothing(self) -> None:
         self.play = WAITING
