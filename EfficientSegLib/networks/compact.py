@@ -13,8 +13,6 @@ from torch import Tensor
 SCALE = "::scale"  # ending of the key that holds a packed tensor's scales
 SMALLEST = 2**14  # elements; smaller tensors are not worth packing
 LARGEST_CODE = 127
-
-
 _STATISTICS = ("running_mean", "running_var")
 
 

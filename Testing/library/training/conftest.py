@@ -69,6 +69,20 @@ def tiny_json():
     return copy.deepcopy(CONFIG)
 
 
+@pytest.fixture
+def slices_json(tiny_json):
+    """A training of a small SegMate on the same cases, as a JSON object, free to be changed."""
+    tiny_json["bundle"]["outputs"] = "independent"
+    tiny_json["bundle"]["preprocess"]["native_slices"] = True
+    tiny_json["bundle"]["preprocess"]["intensity"]["to"] = [-1, 1]
+    tiny_json["bundle"]["strategy"] = {"name": "slices", "options": {"pad_value": -1.0}}
+    options = {"encoder": "light", "width": 0.25, "deep_supervision": True}
+    tiny_json["bundle"]["network"] = {"name": "segmate", "options": options}
+    tiny_json["recipe"] = {"name": "segmate"}
+    tiny_json["samples"] = {"name": "slices", "options": {"volumes": 2, "slices_per_volume": 2}}
+    return tiny_json
+
+
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
     """Two drawn torsos on the grid of the bundle."""
