@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import slicer
 
-from EfficientSegBridge import changes, findings
+from EfficientSegBridge import changes, findings, scene_record
 from EfficientSegBridge.changes import Changes
 from EfficientSegBridge.scene_record import FINDINGS, REVIEW, RUN, SceneRecord
 from EfficientSegBridge.steps import Steps
@@ -26,6 +26,7 @@ class RecordKeeper:
         self._record = SceneRecord(run.segments.node)
         self._before = self._record.texts()
         found = findings.ofRun(run)
+        scene_record.sweep()
         self._record.restore(("", ""))
         self._record.write(self._volume, **{FINDINGS: found.toJson(), RUN: run.record, REVIEW: {}})
         self._steps = Steps(self._failed)

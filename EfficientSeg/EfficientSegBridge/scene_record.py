@@ -8,6 +8,8 @@ by voxel; it is written once, so that each decision of a review writes a few kil
 import json
 from typing import Any
 
+import slicer
+
 from EfficientSegBridge import changes, findings
 from EfficientSegBridge.changes import Changes
 from EfficientSegBridge.findings import Findings
@@ -35,6 +37,11 @@ class SceneRecord:
     def node(self):
         """The text node with run and review; None where there is none."""
         return self._record.node
+
+    @property
+    def version(self) -> object:
+        """Another one whenever run, findings or review may be other ones."""
+        return self._record.version
 
     @property
     def findings(self) -> Findings:
@@ -110,6 +117,16 @@ class SceneRecord:
     def _part(self, name: str) -> dict[str, Any]:
         part = self._record.content.get(name)
         return part if isinstance(part, dict) else {}
+
+
+def sweep() -> None:
+    """Remove records whose segmentation was deleted: nobody would find them again."""
+    held = set()
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        held |= {node.GetNodeReferenceID(role) for role in (RECORD, CHANGES)}
+    for node in slicer.util.getNodesByClass("vtkMRMLTextNode"):
+        if (node.GetAttribute(RECORD) or node.GetAttribute(CHANGES)) and node.GetID() not in held:
+            slicer.mrmlScene.RemoveNode(node)
 
 
 def exportJson(record: SceneRecord, path: str) -> None:

@@ -129,6 +129,7 @@ class TestSegments(unittest.TestCase):
     def test_the_users_own_segment_is_measured_and_not_called_refined(self) -> None:
         self.make()
         own = VolumeImage(self.volume, 255)
+        own.voxels[:] = 0
         own.voxels[0, 0, 0:2] = 4
         segment = slicer.vtkSegment()
         segment.SetName("Lesion")
