@@ -83,7 +83,8 @@ class SegMate(nn.Module):
         """(B, S, H, W) and where each slice lies (B,) -> mask logits (B, K, H, W).
 
         Raises:
-            VolumeError: the stack has another number of slices, or a size that is no multiple of 32.
+            VolumeError: the stack has another number of slices, or a size that is no multiple of 32; or the positions
+                are not one per slice.
         """
         return _enlarged(self.mask_head(self._decode(stack, position).fine), stack)
 
@@ -103,7 +104,7 @@ class SegMate(nn.Module):
         )
 
     def _decode(self, stack: Tensor, position: Tensor | None) -> Decoded:
-        check_stack(stack, self.slices)
+        check_stack(stack, self.slices, position)
         return self.decoder(self.encoder(self.fusion(stack)), position)
 
 

@@ -6,7 +6,8 @@ How to add one: write a file in this folder with `build() -> nn.Module`, and a l
 - has `channels: tuple[int, int, int, int]`, their C;
 - starts with random weights: it loads nothing by itself.
 
-What comes from timm is one call of `from_timm.build`. The common tests (Testing/library/networks/encoders) take a new
+What comes from timm is one call of `from_timm.build`, and `PRETRAINED` beside it names weights that users may ask for
+(`pretrained.load`). The common tests (Testing/library/networks/encoders) take a new
 encoder up by themselves, and `segmate` and `segmate_vanilla` know it by its name.
 """
 

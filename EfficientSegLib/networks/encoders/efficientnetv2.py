@@ -3,6 +3,7 @@
 from EfficientSegLib.networks.encoders import from_timm
 
 TIMM_NAME = "tf_efficientnetv2_m"
+PRETRAINED = from_timm.Pretrained("tf_efficientnetv2_m.in21k_ft_in1k", "Apache-2.0")
 
 
 def build() -> from_timm.TimmEncoder:

@@ -3,6 +3,7 @@
 from EfficientSegLib.networks.encoders import from_timm
 
 TIMM_NAME = "fastvit_t12"
+PRETRAINED = from_timm.Pretrained("fastvit_t12.apple_in1k", "fastvit-license (Apple's own)")
 
 
 def build() -> from_timm.TimmEncoder:

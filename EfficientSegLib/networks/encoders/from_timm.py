@@ -5,6 +5,7 @@ said in words here.
 """
 
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,20 @@ _CURE = (
 )
 
 
+class Pretrained(NamedTuple):
+    """Weights that somebody else trained."""
+
+    name: str  # in timm, its tag included
+    licence: str
+
+
 class TimmEncoder(nn.Module):
     """A timm network without its classifier: (B, 1, H, W) -> four maps (B, C, h, w), finest first."""
 
-    def __init__(self, body: nn.Module, channels_at_the_end: bool) -> None:
+    def __init__(self, body: nn.Module, levels: tuple[int, ...], channels_at_the_end: bool) -> None:
         super().__init__()
         self.body = body
+        self.levels = levels
         self.channels_at_the_end = channels_at_the_end
         self.channels = tuple(body.feature_info.channels())
 
@@ -46,7 +55,7 @@ def build(name: str, levels: tuple[int, int, int, int], channels_at_the_end: boo
     Raises:
         DeviceError: timm is missing, too old, or does not work with the torch and torchvision that are here.
     """
-    timm = _import_timm()
+    timm = import_timm()
     if not timm.is_model(name):
         raise DeviceError(
             f"The installed timm {timm.__version__} has no {name}.",
@@ -54,10 +63,15 @@ def build(name: str, levels: tuple[int, int, int, int], channels_at_the_end: boo
             mend=_CURE,
         )
     body = timm.create_model(name, features_only=True, in_chans=1, pretrained=False, out_indices=levels)
-    return TimmEncoder(body, channels_at_the_end)
+    return TimmEncoder(body, levels, channels_at_the_end)
 
 
-def _import_timm() -> ModuleType:
+def import_timm() -> ModuleType:
+    """The package timm.
+
+    Raises:
+        DeviceError: it is missing, or does not work with the torch and torchvision that are here.
+    """
     try:
         import timm
     except ModuleNotFoundError as error:

@@ -3,6 +3,7 @@
 from EfficientSegLib.networks.encoders import from_timm
 
 TIMM_NAME = "mambaout_tiny"
+PRETRAINED = from_timm.Pretrained("mambaout_tiny.in1k", "Apache-2.0")
 
 
 def build() -> from_timm.TimmEncoder:

@@ -110,6 +110,12 @@ def test_a_stack_of_another_number_of_slices_is_refused_in_words(shape):
         build()(torch.randn(*shape))
 
 
+@pytest.mark.parametrize("shape", [(2, 1), (3,), ()])
+def test_positions_that_are_not_one_per_slice_are_refused_in_words(shape):
+    with pytest.raises(VolumeError, match="positions of 2 slices have shape"):
+        build()(stack(), torch.zeros(shape))
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
