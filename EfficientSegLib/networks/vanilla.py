@@ -1,9 +1,10 @@
 """The plain network that SegMate is compared with: a symmetric 2D U-Net on the same encoder, one slice at a time.
 
-Source: the "vanilla" rows of SegMate (arXiv 2602.23903). The paper does not describe them; this form reproduces their
-published parameters and operations: each level is enlarged bilinearly, joined with the encoder's map and convolved
-twice in that map's channels; the finest level is enlarged to the input's full size and convolved there once more, which
-is most of its cost.
+Source: the "vanilla" rows of SegMate (arXiv 2602.23903), which the paper does not describe. The form is that of the
+U-Net baseline in its published code, whose parameters and operations are the published ones (the files named vanilla
+there are another network): each level is enlarged bilinearly, joined with the encoder's map and convolved twice in that
+map's channels; the finest level is enlarged to the input's full size and convolved there once more, which is most of
+the decoder's cost.
 """
 
 from dataclasses import dataclass
