@@ -124,7 +124,8 @@ class SegmentationRun:
         nodes.checkVolume(self.volumeNode)
         try:
             self._folder = run_folder.make()
-            nodes.writeVolume(self.volumeNode, self._folder / "input.nrrd")
+            writing = nodes.writing(self.volumeNode, self._folder / "input.nrrd")
+            next(writing)  # a folder or node that cannot be used is said at once
         except OSError as error:
             self._leave()
             raise VolumeError(
@@ -140,7 +141,18 @@ class SegmentationRun:
         self._watch.begin()
         self.listener.runStarted(self)
         self.listener.runProgress(0.0, words.starting(self.continues))
-        self._worker.start(self.parameters.request(self._folder, self._continueFrom), self._onEvent)
+        self._steps.add(self._ask(writing))
+
+    def _ask(self, writing: Iterator[None]) -> Iterator[None]:
+        try:
+            yield from writing
+        except VolumeError as error:
+            self._fail(Failed(error.what, error.why, error.mend))
+            return
+        if self._stopping:
+            self._failed(Failed("", "", "", cancelled=True))
+        else:
+            self._worker.start(self.parameters.request(self._folder, self._continueFrom), self._onEvent)
 
     def stop(self, said: str = "") -> None:
         """Ask the worker to end after the patch in hand; what is done is kept."""

@@ -43,7 +43,8 @@ class qMRMLSegmentsTableView:
         self._node = None
         self._filling = False
         self._hidden = ()
-        self._watch = Watch(self, "_refill")
+        self._rows = ()  # what stands in each row
+        self._watch = Watch(self, "_refresh")
         self._table = QtWidgets.QTableWidget(0, 5, self)
         self._table.setHorizontalHeaderLabels(["", "", "Opacity", "Name", "Status"])
         self._table.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
@@ -134,6 +135,35 @@ class qMRMLSegmentsTableView:
     def hideSegments(self) -> list[str]:
         return list(self._hidden)
 
+    def _refresh(self) -> None:
+        """Something of the node has changed: as in Slicer, only the rows concerned are written again."""
+        rows = self._wanted()
+        if [row[0] for row in rows] != [row[0] for row in self._rows]:
+            self._refill()
+            return
+        self._filling = True
+        for number, (row, shown) in enumerate(zip(rows, self._rows)):
+            if row != shown:
+                self._write(number, row)
+        self._rows = rows
+        self._filling = False
+
+    def _wanted(self) -> tuple[tuple, ...]:
+        """Per row: segment, visibility, opacity, name, status, colour."""
+        rows = []
+        display = self._node.GetDisplayNode() if self._node is not None else None
+        for segment_id in self._ids():
+            segment = self._node.GetSegmentation().GetSegment(segment_id)
+            if self.textFilter.lower() not in segment.GetName().lower() or segment_id in self._hidden:
+                continue
+            text = vtk.reference("")
+            segment.GetTag(STATUS_TAG, text)
+            status = STATES[int(str(text))] if str(text).isdigit() else STATES[0]
+            visible = display is None or bool(display.GetSegmentVisibility(segment_id))
+            opacity = 1.0 if display is None else display.GetSegmentOpacity2DFill(segment_id)
+            rows.append((segment_id, visible, opacity, segment.GetName(), status, segment.GetColor()))
+        return tuple(rows)
+
     def _refill(self) -> None:
         """Read the node again and watch the node, its segments and its display."""
         self._watch.clear()
@@ -145,30 +175,23 @@ class qMRMLSegmentsTableView:
             events = (segmentation.SegmentAdded, segmentation.SegmentRemoved, segmentation.SegmentModified)
             self._watch.observe(segmentation, *events, segmentation.SegmentsOrderModified)
             self._watch.observe(display, vtk.vtkCommand.ModifiedEvent)
-            for segment_id in self._ids():
-                segment = segmentation.GetSegment(segment_id)
-                wanted = self.textFilter.lower() in segment.GetName().lower()
-                if wanted and segment_id not in self._hidden:
-                    self._add(segment_id, segment, display)
+        self._rows = self._wanted()
+        for number, row in enumerate(self._rows):
+            self._table.insertRow(number)
+            self._write(number, row)
         self._filling = False
         self.setSelectedSegmentIDs(keep)
 
-    def _add(self, segment_id: str, segment: Any, display: Any) -> None:
-        row = self._table.rowCount
-        self._table.insertRow(row)
-        visible = display is None or display.GetSegmentVisibility(segment_id)
-        opacity = 1.0 if display is None else display.GetSegmentOpacity2DFill(segment_id)
-        text = vtk.reference("")
-        segment.GetTag(STATUS_TAG, text)
-        status = STATES[int(str(text))] if str(text).isdigit() else STATES[0]
-        items = [QtWidgets.QTableWidgetItem(words) for words in ("", "", f"{opacity:.2f}", segment.GetName(), status)]
-        items[VISIBLE].setIcon(eye(bool(visible), self.palette.color(QtGui.QPalette.Text)))
-        items[COLOR].setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+    def _write(self, number: int, row: tuple) -> None:
+        segment_id, visible, opacity, name, status, color = row
+        items = [QtWidgets.QTableWidgetItem(words) for words in ("", "", f"{opacity:.2f}", name, status)]
+        items[VISIBLE].setIcon(eye(visible, self.palette.color(QtGui.QPalette.Text)))
+        items[COLOR].setBackground(QtGui.QColor.fromRgbF(*color))
         for column, item in enumerate(items):
             if column != NAME or self.readOnly:
                 item.setFlags(item.flags() & ~int(QtCore.Qt.ItemIsEditable))
             item.setData(QtCore.Qt.UserRole, segment_id)
-            self._table.setItem(row, column, item)
+            self._table.setItem(number, column, item)
 
     def _clicked(self, item: QtWidgets.QTableWidgetItem) -> None:
         display = self._node.GetDisplayNode() if self._node is not None else None
