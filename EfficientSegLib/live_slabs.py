@@ -7,6 +7,7 @@ import numpy as np
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
 from EfficientSegLib.listener import Listener
+from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.pace import PARTIAL_SECONDS, PARTIAL_SHARE
 from EfficientSegLib.preprocess import Prepared
 from EfficientSegLib.restore import LogitField, restore_labels
@@ -22,16 +23,24 @@ class LiveSlabs(Watcher):
     Args:
         unit: what is read, "patches" or "slices"; the stage is called so.
         region: of the input volume; outside it labels are 0. None is all of it.
+        masks: see `restore.restore_labels`.
     """
 
     def __init__(
-        self, bundle: Bundle, prepared: Prepared, listener: Listener, unit: str, region: PatchBox | None = None
+        self,
+        bundle: Bundle,
+        prepared: Prepared,
+        listener: Listener,
+        unit: str,
+        region: PatchBox | None = None,
+        masks: Masks | None = None,
     ) -> None:
         self._bundle = bundle
         self._prepared = prepared
         self._listener = listener
         self._unit = unit
         self._region = region
+        self._masks = masks
         self._begin = BEGIN
         self._since = time.perf_counter()
         self._read, self._total = 0, 0
@@ -61,7 +70,8 @@ class LiveSlabs(Watcher):
     def labels(self, logits: LogitField) -> np.ndarray:
         """Labels of the input volume, (I, J, K): reads everything, and shows it on the way."""
         values, report = self._bundle.channel_values, self._done if self._has_viewer else None
-        return np.ascontiguousarray(restore_labels(logits, self._prepared, values, None, self._region, report))
+        labels = restore_labels(logits, self._prepared, values, None, self._region, report, self._masks)
+        return np.ascontiguousarray(labels)
 
     def ended(self) -> None:
         """The labels are made."""

@@ -3,7 +3,8 @@
 import numpy as np
 import SimpleITK as sitk
 
-from EfficientSegLib.bundle import Postprocess
+from EfficientSegLib.bundle import Bundle, Postprocess
+from EfficientSegLib.overlaps import Masks
 
 
 def clean(labels: np.ndarray, rule: Postprocess) -> None:
@@ -17,6 +18,15 @@ def clean(labels: np.ndarray, rule: Postprocess) -> None:
         if bounds.HasLabel(value):
             k, j, i, depth, rows, columns = bounds.GetBoundingBox(value)
             _keep_largest_component(labels[i : i + columns, j : j + rows, k : k + depth], value)
+
+
+def clean_masks(masks: Masks, bundle: Bundle) -> None:
+    """Apply the bundle's rule to labels that may overlap, in place."""
+    for index, label in enumerate(bundle.labels):
+        if label.value in bundle.postprocess.largest_component:
+            mask = masks.mask(index).astype(np.uint8)
+            clean(mask, Postprocess((1,)))
+            masks.replace(index, mask != 0)
 
 
 def _keep_largest_component(part: np.ndarray, value: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from EfficientSegLib.geometry import Index, PatchBox, whole
+from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.preprocess import Prepared, from_oriented, orient_back, to_oriented
 from EfficientSegLib.resampling import interpolate, labels_last, linear_weights
 
@@ -57,6 +58,7 @@ def restore_labels(
     box: PatchBox | None = None,
     region: PatchBox | None = None,
     report: Report | None = None,
+    masks: Masks | None = None,
 ) -> np.ndarray:
     """Labels on the input's grid: logits are resampled linearly, and the largest wins.
 
@@ -68,6 +70,8 @@ def restore_labels(
         region: of the input volume; outside it labels are 0, and no logits are asked for. None is all of it.
         report: called behind each slab with what is returned, as far as it is done, and with the box of the input
             volume that was done last.
+        masks: where all labels are wanted that a voxel has, not the largest alone: of the whole volume with the axes of
+            `prepared.array`; marked where a logit behind the first (background) is above 0.
 
     Returns:
         Labels of the box, (I, J, K), uint8, or uint16 where a value needs it.
@@ -86,7 +90,10 @@ def restore_labels(
             cells = PatchBox(tuple(span.first for span in spans), tuple(span.last for span in spans))
             target = tuple(slice(span.start - a, span.stop - a) for span, a in zip(spans, wanted.start))
             channel = field.winner(cells)
-            labels[target] = values[_channels(field.region(cells), spans) if channel is None else channel]
+            logits = field.region(cells) if channel is None else None
+            labels[target] = values[channel if logits is None else _channels(logits, spans)]
+            if masks is not None and logits is not None:
+                masks.mark(target, _present(logits[1:], spans))
         if report is not None:
             done = PatchBox((*wanted.start[:2], slab.start), (*wanted.stop[:2], slab.stop))
             report(result, from_oriented(done, prepared))
@@ -117,6 +124,17 @@ def _channels(logits: Tensor, spans: tuple[_Span, _Span, _Span]) -> np.ndarray |
     if all(span.weights is None for span in spans):
         return largest.numpy()
     return winners(interpolate(logits, tuple(span.weights for span in spans))).numpy()
+
+
+def _present(logits: Tensor, spans: tuple[_Span, _Span, _Span]) -> np.ndarray:
+    """Which labels each voxel of a tile has, (labels, I, J, K), bool; sizes of 1 where all voxels have the same."""
+    found = logits > 0
+    same = found[:, :1, :1, :1]
+    if bool((found == same).all()):
+        return same.numpy()
+    if all(span.weights is None for span in spans):
+        return found.numpy()
+    return (interpolate(logits, tuple(span.weights for span in spans)) > 0).numpy()
 
 
 def _tile(field: LogitField, prepared: Prepared) -> Index:

@@ -1,13 +1,14 @@
 """Label map → `.seg.nrrd`, the file that 3D Slicer opens as a segmentation.
 
 One shared layer on the whole grid of the image, so that programs that read plain NRRD see an ordinary label map with
-the geometry of the image. Source: Slicer's documentation of the segmentation file format.
+the geometry of the image. Segments that overlap take more layers: a list of label maps, its axis before those of the
+image. Source: Slicer's documentation of the segmentation file format.
 """
 
 import os
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from EfficientSegLib.bundle import Label
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.files import replacing
+from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.terminology import terminology_entry
 
 REPRESENTATION = "Binary labelmap"
@@ -35,21 +37,51 @@ def write(labels: np.ndarray, affine: np.ndarray, shown: Sequence[Label], path: 
     Raises:
         VolumeError: the name has another ending, a value has no label, or the file cannot be written.
     """
-    path = Path(path)
+    stored, extent = _storable(labels, shown)
+    header = _header(stored.shape, stored.dtype, affine, shown, extent, [0] * len(shown))
+    step = max(SLAB_BYTES // max(stored[:, :, :1].nbytes, 1), 1)
+    slabs = (stored[None, :, :, first : first + step] for first in range(0, stored.shape[2], step))
+    _write(header, slabs, Path(path))
+
+
+def write_overlapping(
+    masks: Masks, channels: Sequence[int], affine: np.ndarray, shown: Sequence[Label], path: str | os.PathLike
+) -> None:
+    """Write segments that may overlap, in no more layers than a first fit needs; one layer is an ordinary label map.
+
+    Args:
+        masks: where each label is.
+        channels: of the masks, one for each of `shown`.
+        affine, shown, path: see `write`.
+
+    Raises:
+        VolumeError: the name has another ending, or the file cannot be written.
+    """
+    groups = masks.layers(channels)
+    value_of = {channel: label.value for channel, label in zip(channels, shown, strict=True)}
+    dtype = np.dtype(np.uint8 if max(value_of.values(), default=0) < 256 else np.uint16)
+    layer_of = {channel: layer for layer, group in enumerate(groups) for channel in group}
+    sizes = masks.shape if len(groups) < 2 else (len(groups), *masks.shape)
+    layers = [layer_of[channel] for channel in channels]
+    header = _header(sizes, dtype, affine, shown, _extent(masks.any_of(channels)), layers)
+    step = max(SLAB_BYTES // (max(len(groups), 1) * dtype.itemsize * masks.shape[0] * masks.shape[1]), 1)
+    values = [[value_of[channel] for channel in group] for group in groups]
+    planes = [slice(first, first + step) for first in range(0, masks.shape[2], step)]
+    slabs = (np.stack([masks.values(*layer, here) for layer in zip(groups, values)]).astype(dtype) for here in planes)
+    _write(header, slabs, Path(path))
+
+
+def _write(header: str, slabs: Iterable[np.ndarray], path: Path) -> None:
+    """Header, then slabs (layers, I, J, k) in order of K: no second copy of the volume."""
     if not path.name.endswith(".seg.nrrd"):
         raise VolumeError(
             f"{path.name} is no segmentation's name.", why="Slicer knows them by .seg.nrrd.", mend="Use that ending."
         )
-    stored, extent = _storable(labels, shown)
-    header = _header(stored, affine, shown, extent).encode("utf-8")
     pack = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)
-    # Slab by slab along K, where NRRD's order (I fastest) is the order of memory: no second copy of the volume.
-    step = max(SLAB_BYTES // max(stored[:, :, :1].nbytes, 1), 1)
     with replacing(path) as part, open(part, "wb") as file:
-        file.write(header)
-        for first in range(0, stored.shape[2], step):
-            slab = np.ascontiguousarray(stored[:, :, first : first + step].transpose(2, 1, 0))
-            file.write(pack.compress(slab.data))
+        file.write(header.encode("utf-8"))
+        for slab in slabs:  # NRRD's order: the first axis fastest
+            file.write(pack.compress(np.ascontiguousarray(slab.transpose(3, 2, 1, 0)).data))
         file.write(pack.flush())
 
 
@@ -85,21 +117,32 @@ def _extent(labels: np.ndarray) -> tuple[int, ...]:
     return tuple(ends)
 
 
-def _header(stored: np.ndarray, affine: np.ndarray, shown: Sequence[Label], extent: tuple[int, ...]) -> str:
+def _header(
+    sizes: Sequence[int],
+    dtype: np.dtype,
+    affine: np.ndarray,
+    shown: Sequence[Label],
+    extent: tuple[int, ...],
+    layers: Sequence[int],
+) -> str:
+    """The text before the voxels; four `sizes` are those of a list of layers."""
+    is_list = len(sizes) == 4
+    directions = " ".join(_vector(affine[:3, axis]) for axis in range(3))
     lines = [
         "NRRD0004",
-        f"type: {'unsigned char' if stored.dtype == np.uint8 else 'unsigned short'}",
-        "dimension: 3",
+        f"type: {'unsigned char' if dtype == np.uint8 else 'unsigned short'}",
+        f"dimension: {len(sizes)}",
         "space: left-posterior-superior",
-        f"sizes: {' '.join(map(str, stored.shape))}",
-        f"space directions: {' '.join(_vector(affine[:3, axis]) for axis in range(3))}",
-        "kinds: domain domain domain",
+        f"sizes: {' '.join(map(str, sizes))}",
+        f"space directions: {'none ' if is_list else ''}{directions}",
+        f"kinds: {'list ' if is_list else ''}domain domain domain",
         f"endian: {sys.byteorder}",
         "encoding: gzip",
         f"space origin: {_vector(affine[:3, 3])}",
     ]
-    for index, label in enumerate(shown):
-        lines += [f"Segment{index}_{key}:={value}" for key, value in _segment_keys(index, label, extent).items()]
+    for index, (label, layer) in enumerate(zip(shown, layers, strict=True)):
+        keys = _segment_keys(label, extent, layer)
+        lines += [f"Segment{index}_{key}:={value}" for key, value in keys.items()]
     lines += [
         f"Segmentation_ContainedRepresentationNames:={REPRESENTATION}|",
         "Segmentation_ConversionParameters:=",
@@ -109,7 +152,7 @@ def _header(stored: np.ndarray, affine: np.ndarray, shown: Sequence[Label], exte
     return "\n".join(lines) + "\n\n"
 
 
-def _segment_keys(index: int, label: Label, extent: tuple[int, ...]) -> dict[str, str]:
+def _segment_keys(label: Label, extent: tuple[int, ...], layer: int) -> dict[str, str]:
     entry = terminology_entry(label)
     return {
         "Color": " ".join(repr(part / 255) for part in label.color),
@@ -117,7 +160,7 @@ def _segment_keys(index: int, label: Label, extent: tuple[int, ...]) -> dict[str
         "Extent": " ".join(map(str, extent)),
         "ID": f"Segment_{label.value}",
         "LabelValue": str(label.value),
-        "Layer": "0",
+        "Layer": str(layer),
         "Name": " ".join(label.name.split()),
         "NameAutoGenerated": "0",
         "Tags": f"TerminologyEntry:{entry}|" if entry else "",

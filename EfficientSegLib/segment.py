@@ -19,7 +19,9 @@ from EfficientSegLib.live_slabs import LiveSlabs
 from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.options import read_options
-from EfficientSegLib.postprocess import clean
+from EfficientSegLib.overlaps import Masks
+from EfficientSegLib.overlaps import check as check_overlapping
+from EfficientSegLib.postprocess import clean, clean_masks
 from EfficientSegLib.preprocess import prepare
 from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
@@ -43,6 +45,7 @@ class Segmentation:
     candidates: int  # of which they were chosen
     seconds: dict[str, float] = field(default_factory=dict)  # by stage
     unit: str = "patches"  # what was read one by one: "patches", or "slices"
+    masks: Masks | None = field(default=None, repr=False, compare=False)  # overlapping labels, where they were wanted
     prepared_shape: Index | None = None  # voxels that the network's costs count from
     reading: "Reading | None" = field(default=None, repr=False, compare=False)  # what `segment(earlier=)` goes on from
 
@@ -135,6 +138,7 @@ def segment(
     listener: Listener | None = None,
     earlier: Segmentation | None = None,
     wishes: Wishes | None = None,
+    overlapping: bool = False,
 ) -> Segmentation:
     """Segment a volume.
 
@@ -148,6 +152,7 @@ def segment(
         earlier: of the same volume, bundle, model and strategy, with fewer patches or stopped: only what it has not
             read is read, and the result is that of a run without it.
         wishes: what is read first, or alone; outside their region the labels are 0.
+        overlapping: also tell all labels that each voxel has, where the bundle's are independent.
 
     Raises:
         VolumeError: the volume does not suit the bundle.
@@ -160,6 +165,8 @@ def segment(
     own = bundle.strategy.options if name == bundle.strategy.name else {}
     chosen_options = read_options(module.Options, {**own, **(options or {})})
     _check(volume, bundle)
+    if overlapping:
+        check_overlapping(bundle)
     wishes = wishes or Wishes()
     wishes.check(volume.array.shape[1:], bundle)
     further = {} if earlier is None else {"earlier": _reading(earlier, name)}
@@ -172,8 +179,9 @@ def segment(
         further["preference"] = preference
     else:
         refuse_order(preference, name)
+    masks = Masks(bundle.num_outputs, prepared.oriented_shape) if overlapping else None
     if strategies.reads_lazily(name):
-        run = LiveSlabs(bundle, prepared, listener, strategies.unit(name), wishes.region)
+        run = LiveSlabs(bundle, prepared, listener, strategies.unit(name), wishes.region, masks)
     else:
         run = Live(bundle, prepared, listener, clock, wishes.region)
     with torch.inference_mode():
@@ -183,6 +191,8 @@ def segment(
             listener.progress("restore", 0.95)  # otherwise the patches are read only now
         labels = run.labels(prediction.logits)
     clean(labels, bundle.postprocess)
+    if masks is not None:
+        clean_masks(masks, bundle)
     clock.lap("restore")
     run.ended()
     return Segmentation(
@@ -195,6 +205,7 @@ def segment(
         candidates=prediction.candidates,
         reading=prediction.reading,
         unit=strategies.unit(name),
+        masks=None if masks is None else masks.turned_back(prepared.axes, prepared.flips),
         seconds=clock.seconds,
         prepared_shape=tuple(prepared.array.shape[1:]),
     )

@@ -18,6 +18,7 @@ from EfficientSegLib import dicom, headers, nifti, seg_nrrd, suitability
 from EfficientSegLib.bundle import Label
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.files import replacing
+from EfficientSegLib.overlaps import Masks
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
@@ -189,6 +190,23 @@ def _to_image(volume: Volume) -> sitk.Image:
     return image
 
 
+def write_overlapping(masks: Masks, volume: Volume, labels: Sequence[Label], path: str | os.PathLike) -> None:
+    """Write labels that may overlap as a Slicer segmentation (.seg.nrrd) of as many layers as that takes.
+
+    Args:
+        masks: where each label is, on the grid of `volume`.
+        volume: the image that was segmented; only its geometry is used.
+        labels: all of the bundle, in its order; auxiliary ones are left out.
+        path: ends with ".seg.nrrd"; an older file is replaced in one step.
+
+    Raises:
+        VolumeError: shapes differ, or the file cannot be written.
+    """
+    _check_shape(masks.shape, volume)
+    channels = [channel for channel, label in enumerate(labels) if not label.auxiliary]
+    seg_nrrd.write_overlapping(masks, channels, volume.affine, [labels[channel] for channel in channels], path)
+
+
 def write_segmentation(labels: np.ndarray, volume: Volume, shown: Sequence[Label], path: str | os.PathLike) -> None:
     """Write a label map as a Slicer segmentation (.seg.nrrd): names, colours and terminology included.
 
@@ -201,10 +219,14 @@ def write_segmentation(labels: np.ndarray, volume: Volume, shown: Sequence[Label
     Raises:
         VolumeError: shapes differ, a value has no label, or the file cannot be written.
     """
-    if labels.shape != volume.shape:
+    _check_shape(labels.shape, volume)
+    seg_nrrd.write(labels, volume.affine, shown, path)
+
+
+def _check_shape(shape: tuple[int, ...], volume: Volume) -> None:
+    if shape != volume.shape:
         raise VolumeError(
-            f"The label map has shape {labels.shape}, its image {volume.shape}.",
+            f"The label map has shape {shape}, its image {volume.shape}.",
             why="A segmentation is written on the grid of its image.",
             mend="Restore the labels to the input grid first.",
         )
-    seg_nrrd.write(labels, volume.affine, shown, path)

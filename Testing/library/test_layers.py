@@ -15,7 +15,7 @@ LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
         *{"environment", "failures", "files", "gate", "resources", "studies", "suitability", "terminology"},
-        *{"orientation", "rules", "stacks"},
+        *{"orientation", "overlaps", "rules", "stacks"},
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},

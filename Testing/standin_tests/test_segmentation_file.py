@@ -11,7 +11,8 @@ if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
 from EfficientSegLib.bundle import Label  # noqa: E402
-from EfficientSegLib.volume import Volume, write, write_segmentation  # noqa: E402
+from EfficientSegLib.overlaps import Masks  # noqa: E402
+from EfficientSegLib.volume import Volume, write, write_overlapping, write_segmentation  # noqa: E402
 
 LABELS = [
     Label(3, "liver", (221, 130, 101), "SCT:10200004"),
@@ -146,3 +147,26 @@ def test_saved_again_by_slicer_it_is_the_same(loaded, placed_volume, tmp_path):
     assert slicer.util.saveNode(node, str(tmp_path / "again.seg.nrrd"))
     again = slicer.util.loadSegmentation(str(tmp_path / "again.seg.nrrd"))
     assert_all_voxels_right(labels, again, volume_node, placed_volume)
+
+
+def test_overlapping_segments_arrive_each_from_its_own_layer(app, no_vtk_errors, placed_volume, awkward_folder):
+    import slicer
+    import vtk
+
+    labels = labels_of(placed_volume)
+    present = np.stack([labels == label.value for label in LABELS])
+    present[1] |= present[0]  # the kidney also takes the liver's voxels
+    present[2, 0, 0, :2] = True
+    masks = Masks(len(LABELS), placed_volume.shape)
+    masks.mark(tuple(slice(0, length) for length in placed_volume.shape), present)
+    write(placed_volume, awkward_folder / "scan.nrrd")
+    write_overlapping(masks, placed_volume, LABELS, awkward_folder / "scan.seg.nrrd")
+    volume_node = slicer.util.loadVolume(str(awkward_folder / "scan.nrrd"))
+    node = slicer.util.loadSegmentation(str(awkward_folder / "scan.seg.nrrd"))
+    assert node.GetSegmentation().GetNumberOfLayers() == 2
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    places = tuple(file_indices(matrix, placed_volume.shape, placed_volume))
+    for index, (label, found) in enumerate(segment_arrays(node, volume_node)):
+        assert node.GetSegmentation().GetNthSegment(index).GetName() == label.name
+        np.testing.assert_array_equal(found, present[index][places], err_msg=label.name)
