@@ -3,7 +3,7 @@
 A recipe says what one sample costs. Its file has a frozen dataclass `Options` and
 `losses(model, sample, options, progress, generator) -> dict[str, Tensor]`; the terms are added up by the loop. Where
 they need what the bundle says of its labels, `fitted(options, channels)` makes the options that `losses` gets. `TAKES`
-is the kind of sample, where that is no `samples.Sample`.
+is the kind of sample, where that is no `samples.Sample`; `begin(model, options)` changes a new network before training.
 """
 
 from collections.abc import Mapping

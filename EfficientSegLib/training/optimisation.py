@@ -37,11 +37,12 @@ from EfficientSegLib.training.start import begin
 class Objective(nn.Module):
     """Model and recipe as one module, whose forward pass is the loss: what DistributedDataParallel can wrap."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, config: TrainConfig, options: Any) -> None:
+        """`options`: from `recipe_options`."""
         super().__init__()
         self.model = model
         self._recipe = recipe(config.recipe.name)
-        self.options = recipe_options(config.recipe, config.channels)
+        self.options = options
 
     def forward(self, sample: Sample | SliceBatch, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
         """The terms of the loss of one sample, scalars; see the recipe's `losses`."""
@@ -69,11 +70,14 @@ class Run:
         network = template.network
         model = networks.build(network.name, network.options, len(template.channels), template.num_outputs)
         check_kinds(model, config)
+        options = recipe_options(config.recipe, config.channels)
         if config.start is not None:
             begin(model, config.start)
+        elif hasattr(recipe(config.recipe.name), "begin"):
+            recipe(config.recipe.name).begin(model, options)
         self.precision = Precision.choose(config.precision, place.device)
         self.model = guarded(for_training(model).to(place.device), self.precision)
-        self.objective = Objective(self.model, config)
+        self.objective = Objective(self.model, config, options)
         self.patch = _patch(model, self.objective.options)
         self.multiple: tuple[int, ...] = getattr(model, "size_multiple", (1, 1, 1))
         self.source = source(config.samples.name).open_source(
