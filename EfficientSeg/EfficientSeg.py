@@ -28,6 +28,7 @@ from EfficientSegBridge.panel import Panel
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.run import SegmentationRun
 from EfficientSegBridge.run_chain import RunChain
+from EfficientSegBridge.studies import Studies
 from EfficientSegBridge.worker_process import WorkerProcess
 
 
@@ -62,7 +63,7 @@ class EfficientSegParameterNode:
     segmentation: Optional[vtkMRMLSegmentationNode]  # noqa: UP045 (the wrapper knows Optional in every version)
     bundle: str = ""  # the bundle's folder; empty: the first that there is
     effort: Annotated[int, WithinRange(0, len(efforts.EFFORTS) - 1)] = efforts.USUAL
-    strategy: Annotated[str, Choice(["auto", "nmsw", "sliding_window"])] = "auto"
+    strategy: Annotated[str, Choice(["auto", "nmsw", "sliding_window", "slices"])] = "auto"
     device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
     threads: Annotated[int, WithinRange(0, 256)] = 0  # 0: all cores but one
     showBoxes: bool = True
@@ -164,6 +165,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         self._makeWorker = makeWorker or (lambda externalPython: WorkerProcess(workerCommand(externalPython)))
         self._worker = None
         self._workerPython = self._python = ""
+        self.studies = Studies(self._warmWorker, lambda: self.running)
         run_folder.sweep()
 
     def getParameterNode(self) -> EfficientSegParameterNode:
@@ -237,6 +239,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
 
     def stop(self) -> None:
         """End the run and the worker now: the application or the module goes."""
+        self.studies.forget()
         if self.running:
             self.run.abandon(_("Slicer is closing."))
         if self._worker is not None:
@@ -245,12 +248,14 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
 
     def forgetScene(self) -> None:
         """The scene is being closed: nothing of it may be held."""
+        self.studies.forget()
         if self.running:
             self.run.abandon(_("The scene was closed."))
         self.chain.forget()
         self.overlay = Overlay()
 
     def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier) -> SegmentationRun:
+        self.studies.refuseOthers()
         worker = self._warmWorker(self._python)
         return SegmentationRun(volumeNode, parameters, worker, self.overlay, listener, earlier)
 

@@ -72,6 +72,16 @@ class Panel(Listener):
         """What the scene remembers of the panel; None while the scene is closed."""
         return self._node
 
+    @property
+    def externalPython(self) -> str:
+        """The interpreter that runs the worker; empty for Slicer's own."""
+        return self._python.path
+
+    @property
+    def bundle(self):
+        """The chosen bundle; None where there is none that can be used."""
+        return self._question.bundle
+
     def setParameterNode(self, node) -> None:
         """Show this parameter node, or none while the scene is closed or another module is open."""
         if self._node is not None:
