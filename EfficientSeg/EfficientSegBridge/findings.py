@@ -22,7 +22,7 @@ class Findings:
     bundle: str = ""  # name: with a label value it marks our segments
     modality: str = ""
     volume: str = ""  # name
-    labels: tuple[Label, ...] = ()
+    labels: tuple[Label, ...] = ()  # those that become segments
     patches: tuple[ScoredBox, ...] = ()  # in the order of reading
     read: int = 0  # of them, from the first on
     candidates: int = 0
@@ -38,7 +38,8 @@ class Findings:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        return self.reviewed.places if self.reviewed else ()
+        """Where a look is worth it, in the order of review; not those of structures that are left out."""
+        return tuple(place for place in (self.reviewed.places if self.reviewed else ()) if self.label(place.value))
 
     def name(self, value: int) -> str:
         """A label's name; its value where the name is not known."""
@@ -52,7 +53,7 @@ class Findings:
         for change in self.reviewed.patches if self.reviewed else ():
             if change.rank == rank:
                 ordered = sorted(change.changed_ml.items(), key=lambda item: -item[1])
-                return {int(value): float(ml) for value, ml in ordered}
+                return {int(value): float(ml) for value, ml in ordered if self.label(int(value))}
         return None
 
     def refinement(self, value: int) -> SegmentRefinement | None:
@@ -64,12 +65,12 @@ class Findings:
 
 def ofRun(run) -> Findings:
     """What a SegmentationRun has told so far."""
-    bundle = run.parameters.bundle
+    bundle, shown = run.parameters.bundle, run.parameters.shown
     return Findings(
         bundle=bundle.name,
         modality=bundle.modality,
         volume=run.volumeNode.GetName(),
-        labels=tuple(bundle.shown_labels),
+        labels=tuple(label for label in bundle.shown_labels if shown is None or label.value in shown),
         patches=tuple(run.patches),
         read=run.patchesRead,
         candidates=run.candidates,

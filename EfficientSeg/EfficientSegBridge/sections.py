@@ -3,13 +3,14 @@
 import slicer
 
 from EfficientSegBridge.result_section import ResultSection
+from EfficientSegBridge.review_section import ReviewSection
 from EfficientSegBridge.section import Section
 from EfficientSegBridge.studies_section import StudiesSection
 from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.environment import ROOT
 
 # From top to bottom. A new part: its class here, and its .ui file named by `UI`.
-SECTIONS: tuple[type[Section], ...] = (ResultSection, WhySection, StudiesSection)
+SECTIONS: tuple[type[Section], ...] = (ResultSection, WhySection, ReviewSection, StudiesSection)
 FOLDER = ROOT / "Resources" / "UI"
 
 

@@ -78,6 +78,14 @@ class ReviewedCase(WidgetCase):
         interactor.InvokeEvent("LeftButtonPressEvent")
         interactor.InvokeEvent("LeftButtonReleaseEvent")
 
+    def reload(self) -> None:
+        path = str(Path(makeFolder()) / "Dr. Jöhn Ωé.mrb")
+        self.assertTrue(slicer.util.saveScene(path))
+        slicer.mrmlScene.Clear(0)
+        slicer.util.loadScene(path)
+        self.widget.enter()
+        self.volume = slicer.util.getNode("CT")
+
     def at(self, voxel):
         return world.toWorld(self.volume, np.array([voxel], float))[0]
 
@@ -145,14 +153,6 @@ class TestPatches(ReviewedCase):
 
 
 class TestRecord(ReviewedCase):
-    def reload(self) -> None:
-        path = str(Path(makeFolder()) / "Dr. Jöhn Ωé.mrb")
-        self.assertTrue(slicer.util.saveScene(path))
-        slicer.mrmlScene.Clear(0)
-        slicer.util.loadScene(path)
-        self.widget.enter()
-        self.volume = slicer.util.getNode("CT")
-
     def test_a_loaded_scene_shows_patches_weights_and_words(self) -> None:
         self.run_()
         said = self.ui.patchesLabel.text
