@@ -39,6 +39,7 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("-o", "--output", help=".seg.nrrd for Slicer, or .nii.gz, .nrrd, .mha; default: INPUT's name, here")
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how the volume is read; default: the bundle's")
+    add("--overlapping", action="store_true", help="let segments share voxels, if the model's labels are independent")
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
     add("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 if processor and model were tested for it")
     add("--backend", choices=BACKENDS, default="torch", help="openvino: on the CPU, needs pip install openvino")
@@ -113,6 +114,14 @@ def _train(command: argparse.ArgumentParser) -> None:
     add("--output", required=True, help="folder of the new bundle and the checkpoints")
     add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one that works")
+    add(
+        "--pretrained-encoder",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="FILE",
+        help="segmate's encoder begins with weights that others trained: of this file, or downloaded; shows the licence",
+    )
     add("--tensorboard", action="store_true", help="write TensorBoard's event files too (needs tensorboard)")
     add(
         "--processes", type=int, help="processes that share the work; must be the configuration's, which is the default"

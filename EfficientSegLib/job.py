@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib import devices, record, resources
+from EfficientSegLib import devices, overlaps, record, resources
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
@@ -58,6 +58,8 @@ def run(
     reporter = Reporter(emit, Path(request.output_dir), should_stop, request.save_segmentation)
     reporter.stop_if_asked()
     bundle = bundles.load(request.bundle)
+    if request.overlapping:
+        overlaps.check(bundle)
     _check_folder(Path(request.output_dir))
     threads = _threads(request.threads)
     _check_header(request, bundle)
@@ -107,6 +109,7 @@ def run(
         patches_read=segmentation.patches_read,
         patches_total=segmentation.patches_total,
         run_id=runs.keep(segmentation) if request.keep else runs.forget(),
+        unit=segmentation.unit,
     )
     return Outcome(finished, volume, bundle, segmentation, device)
 
@@ -229,6 +232,7 @@ def _segment(
         listener=reporter.listener(),
         earlier=earlier,
         wishes=wishes,
+        overlapping=request.overlapping,
     )
 
 
@@ -241,11 +245,13 @@ def _all_options(strategy: str, bundle: Bundle, request: Request) -> dict:
 
 
 def _write(request: Request, volume, bundle, segmentation) -> Path:
-    from EfficientSegLib.volume import write_segmentation
+    from EfficientSegLib.volume import write_overlapping, write_segmentation
 
     path = Path(request.output_dir) / LABELS
     write_labels(segmentation.labels, path)
-    if request.save_segmentation:
+    if request.save_segmentation and segmentation.masks is not None:
+        write_overlapping(segmentation.masks, volume, bundle.labels, path.with_name(SEGMENTATION))
+    elif request.save_segmentation:
         write_segmentation(segmentation.labels, volume, bundle.shown_labels, path.with_name(SEGMENTATION))
     return path
 

@@ -41,6 +41,7 @@ class Request:
     structures: tuple[int, ...] = ()  # label values: patches that touch them in the coarse labels come next
     region: PatchBox | None = None  # of the input volume: only patches that touch it; outside it labels are 0
     files: tuple[str, ...] = ()  # where input is a folder: only these, relative to it: one DICOM series of several
+    overlapping: bool = False  # segments may share voxels in the segmentation file; needs independent outputs
     protocol: int = PROTOCOL
 
 
@@ -78,7 +79,8 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is. Stages: read, prepare, load, coarse, patches, restore, write."""
+    """How far a stage is. Stages: read, prepare, load, coarse, patches, restore, write; extent and slices where slices
+    are read: extent is a first pass that finds where the structures begin and end."""
 
     stage: str
     fraction: float  # of the whole run, 0 to 1
@@ -182,6 +184,7 @@ class Finished:
     patches_read: int
     patches_total: int
     run_id: str = ""  # what a later request of more patches can go on from; "": nothing was kept (`Request.keep`)
+    unit: str = "patches"  # what was read and is counted: "patches", or "slices"
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ def build(
         "versions": versions(),
         "complete": segmentation.complete,
         "patches": {
+            "unit": segmentation.unit,
             "read": segmentation.patches_read,
             "chosen": segmentation.patches_total,
             "candidates": segmentation.candidates,

@@ -257,7 +257,13 @@ class SegmentationRun:
         names = {label.value: label.name for label in self.parameters.bundle.shown_labels}
         missing = [names[value] for value, count in self.voxels.items() if not count]
         self.text = words.outcome(
-            event.patches_read, event.patches_total, self.candidates, event.seconds, event.complete, missing
+            event.patches_read,
+            event.patches_total,
+            self.candidates,
+            event.seconds,
+            event.complete,
+            missing,
+            event.unit,
         )
         if not any(self.voxels.values()):
             self.text = words.nothingFound()

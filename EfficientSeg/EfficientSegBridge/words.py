@@ -13,6 +13,8 @@ STAGES = {
     "load": "Loading the model",
     "coarse": "Looking at the whole volume",
     "patches": "Reading patches",
+    "extent": "Finding where the structures begin and end",
+    "slices": "Reading slices",
     "restore": "Bringing the labels back to the volume",
     "write": "Writing the result",
 }
@@ -34,12 +36,14 @@ def starting(continues: bool) -> str:
 
 
 def stage(progress: Progress) -> str:
-    """One line under the progress bar: patch 12 of 30, 1 min 02 s left."""
+    """One line under the progress bar: patch 12 of 30, 1 min 02 s left; slice 12 of 162, 40 s left."""
     if progress.stage == "patches" and progress.total:
         said = _("patch {done} of {total}").format(done=progress.done, total=progress.total)
+    elif progress.stage == "slices" and progress.total:
+        said = _("slice {done} of {total}").format(done=progress.done, total=progress.total)
     else:
         said = _(STAGES.get(progress.stage, progress.stage))
-    if progress.seconds_left is not None and progress.stage == "patches":
+    if progress.seconds_left is not None and progress.stage in ("patches", "slices", "extent"):
         return _("{said}, {left} left").format(said=said, left=duration(progress.seconds_left))
     return said
 
@@ -58,9 +62,28 @@ def patches(chosen: int, candidates: int) -> str:
     ).format(chosen=chosen, candidates=candidates)
 
 
-def outcome(read: int, total: int, candidates: int, seconds: float, complete: bool, missing: Sequence[str]) -> str:
-    """The line under the progress bar once a run has ended."""
-    if candidates and read < candidates:
+def outcome(
+    read: int,
+    total: int,
+    candidates: int,
+    seconds: float,
+    complete: bool,
+    missing: Sequence[str],
+    unit: str = "patches",
+) -> str:
+    """The line under the progress bar once a run has ended.
+
+    Args:
+        candidates: patches to choose from; 0 where everything is read in order, and a stop leaves the rest empty.
+        unit: what is counted, "patches" or "slices".
+    """
+    if unit == "slices" and read < total:
+        how = _("{read} of {all} slices read, the rest is empty").format(read=read, all=total)
+    elif unit == "slices":
+        how = _("every slice read")
+    elif not candidates and read < total:
+        how = _("{read} of {all} patches read, the rest is empty").format(read=read, all=total)
+    elif candidates and read < candidates:
         how = (
             _("coarse only")
             if read == 0

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = Path(arguments.input)
     output = _output_path(source, arguments.output)
     check_patches(arguments)
+    _check_overlapping(output, arguments.overlapping)
     stop = threading.Event()
     bar = ProgressBar()
     for extra in filter(None, (arguments.record, arguments.picture)):
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             backend=arguments.backend,
             threads=arguments.threads,
             save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
+            overlapping=arguments.overlapping,
         )
         try:
             outcome = job.run(request, bar, ModelKeeper(), stop.is_set)
@@ -98,6 +100,20 @@ def check_patches(arguments: argparse.Namespace) -> None:
             f"--patches does not go with --strategy {arguments.strategy}.",
             why="This strategy decides itself what it reads.",
             mend="Leave one of the two away.",
+        )
+
+
+def _check_overlapping(output: Path, wanted: bool) -> None:
+    """Only a segmentation file has room for more than one label per voxel.
+
+    Raises:
+        OptionError: the output is a plain image.
+    """
+    if wanted and not output.name.lower().endswith(SEGMENTATION_ENDING):
+        raise OptionError(
+            f"--overlapping does not go with {output.name}.",
+            why="An image holds one label per voxel.",
+            mend=f"Write a segmentation: a name that ends with {SEGMENTATION_ENDING}.",
         )
 
 
@@ -185,7 +201,7 @@ def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> 
     finished, done = outcome.finished, outcome.segmentation
     for name, millilitres in volumes_ml(done.labels, outcome.volume.spacing_mm, outcome.bundle).items():
         print(f"{name:32} {millilitres:10.1f} ml" if millilitres else f"{name:32}   not found")
-    patches = f"{done.patches_read} of {done.candidates} patches read" if done.candidates else "no patches"
+    patches = f"{done.patches_read} of {done.candidates} {done.unit} read" if done.candidates else "no patches"
     kept = "" if done.complete else "Stopped early; what was done is kept. "
     print(f"{kept}{time_text(finished.seconds)}, {patches}, at most {finished.peak_memory_mb:.0f} MB. Research only.")
     for path in (output, arguments.record, arguments.picture):

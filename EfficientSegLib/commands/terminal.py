@@ -11,6 +11,8 @@ WORDS = {
     "prepare": "preparing",
     "coarse": "reading the overview",
     "patches": "reading patches",
+    "extent": "finding where the structures begin and end",
+    "slices": "reading slices",
     "restore": "back to the volume's grid",
     "write": "writing",
 }
