@@ -120,7 +120,7 @@ def _train(command: argparse.ArgumentParser) -> None:
         const=True,
         default=False,
         metavar="FILE",
-        help="segmate's encoder begins with weights that others trained: of this file, or downloaded; shows the licence",
+        help="begin with an encoder that others trained, from this file or downloaded; shows its licence (segmate)",
     )
     add("--tensorboard", action="store_true", help="write TensorBoard's event files too (needs tensorboard)")
     add(

@@ -20,5 +20,6 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.processes,
         arguments.device,
         arguments.tensorboard,
+        arguments.pretrained_encoder,
     )
     return 0

@@ -16,6 +16,7 @@ from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import recipe, recipe_options
 from EfficientSegLib.training.cases import Case
+from EfficientSegLib.training.encoder_weights import EncoderWeights
 from EfficientSegLib.training.frozen import Frozen
 from EfficientSegLib.training.learning_rate import Plateau, schedule_options
 from EfficientSegLib.training.samples import Sample, source
@@ -42,6 +43,7 @@ class TrainConfig:
     iterations: int | None = None  # of every process; each reads one sample, or one batch of slices; null: minutes
     minutes: float | None = None  # of iterations alone, summed over restarts; reading data does not count
     start: Start | None = None  # a bundle to go on from; null: random weights
+    encoder_weights: EncoderWeights | None = None  # what the encoder begins with; null: random weights
     samples: Component = field(default_factory=lambda: Component("volume"))  # their source and its options
     validation: tuple[Case, ...] = ()  # not trained on
     mirrored: tuple[tuple[int, int], ...] = ()  # pairs of label values that change places in a mirror
@@ -93,6 +95,12 @@ class TrainConfig:
                 why="The learning rate falls when the validation loss does not.",
                 mend="Give validation_every, or use schedule 'cosine'.",
             )
+        if self.start is not None and self.encoder_weights is not None:
+            raise OptionError(
+                "start and encoder_weights are both given.",
+                why="The weights of the bundle would replace those of the encoder.",
+                mend="Leave one of them out.",
+            )
         if not 0 <= self.warm_up < 1:
             raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
 
@@ -115,6 +123,8 @@ class TrainConfig:
             content.pop(name, None)
         if self.start is not None:
             del content["start"]["bundle"]  # its weights count, not where they lie
+        if self.encoder_weights is not None:
+            del content["encoder_weights"]["file"]
         template = self.template.to_json()
         content["bundle"] = {name: template[name] for name in ("channels", "preprocess", "network")}
         content["bundle"]["labels"] = [label.value for label in self.template.labels]

@@ -14,6 +14,7 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib.networks.compact import halved, pack
 from EfficientSegLib.training import checkpoint
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.encoder_weights import with_licence
 from EfficientSegLib.training.schedule import Course
 
 
@@ -38,9 +39,12 @@ def write_bundle(
     torch.save({name: value.contiguous() for name, value in stored.items()}, content)
     checkpoint.write(folder / "weights.pt", content.getbuffer())
     template = config.template
+    licence = template.licence
+    if config.encoder_weights is not None:
+        licence = with_licence(licence, config.encoder_weights, template.network)
     weights = bundles.Weights("weights.pt", bundles.checksum(folder / "weights.pt"))
     provenance = {**provenance_of(config, course), **(choice or {}), **config.provenance}
-    bundles.save(dataclasses.replace(template, weights=weights, provenance=provenance), folder)
+    bundles.save(dataclasses.replace(template, weights=weights, licence=licence, provenance=provenance), folder)
     return folder
 
 
@@ -57,6 +61,7 @@ def provenance_of(config: TrainConfig, course: Course) -> dict[str, Any]:
         "samples": course.step * config.processes,
         "seed": config.seed,
         **({} if config.start is None else {"started_from": dataclasses.asdict(config.start)}),
+        **({} if config.encoder_weights is None else {"encoder_weights": dataclasses.asdict(config.encoder_weights)}),
         "precision": config.precision,
         "packed": config.packed,
         "configuration_sha256": config.fingerprint,

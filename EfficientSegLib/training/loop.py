@@ -1,5 +1,6 @@
 """The training loop: iterations, checkpoints, validation and pictures; it ends by writing a bundle."""
 
+import dataclasses
 import logging
 import os
 import time
@@ -9,7 +10,7 @@ import torch
 
 from EfficientSegLib import devices
 from EfficientSegLib.errors import TrainingError
-from EfficientSegLib.training import checkpoint, processes
+from EfficientSegLib.training import checkpoint, encoder_weights, processes
 from EfficientSegLib.training.config import TrainConfig, check, read_config
 from EfficientSegLib.training.export import write_bundle
 from EfficientSegLib.training.interruption import Interrupted, Interruption
@@ -32,16 +33,26 @@ def train_from_file(
     processes: int | None = None,
     device: str = "cpu",
     tensorboard: bool = False,
+    pretrained_encoder: bool | str | os.PathLike = False,
 ) -> Path:
-    """Train as a JSON file says; returns the bundle's folder. See `train`."""
+    """Train as a JSON file says; returns the bundle's folder. See `train`.
+
+    Args:
+        pretrained_encoder: the user asks for an encoder that others have trained: from this file, or True to download
+            it or to take what the configuration names.
+    """
     config = read_config(config_path)
+    if pretrained_encoder is not False and (config.encoder_weights is None or pretrained_encoder is not True):
+        file = None if pretrained_encoder is True else pretrained_encoder
+        weights = encoder_weights.asked_for(config.template.network, file)
+        config = dataclasses.replace(config, encoder_weights=weights)
     if processes is not None and processes != config.processes:
         raise TrainingError(
             f"{processes} processes were asked for; {config_path} is a training with {config.processes}.",
             why="Each process adds a sample to every iteration, so the number belongs to the training.",
             mend="Change processes in the file, or leave the option out.",
         )
-    return train(config, data_folder, output_folder, resume, device, tensorboard)
+    return train(config, data_folder, output_folder, resume, device, tensorboard, pretrained_encoder is not False)
 
 
 def train(
@@ -51,6 +62,7 @@ def train(
     resume: bool = True,
     device: str = "cpu",
     tensorboard: bool = False,
+    pretrained_encoder: bool = False,
 ) -> Path:
     """Train a model and write its bundle to `output`/bundle.
 
@@ -63,6 +75,8 @@ def train(
         device: "auto" (the GPU if there is one that works), "cpu" or "cuda"; it is no part of the training, which may
             go on on another one.
         tensorboard: write event files too.
+        pretrained_encoder: the user has asked for the `encoder_weights` of the configuration; without it they are
+            refused. Nothing else is ever downloaded.
 
     Raises:
         OptionError, BundleError: the configuration says what cannot be.
@@ -73,6 +87,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C or SIGTERM.
     """
     check(config)
+    encoder_weights.check(config.encoder_weights, config.template.network, pretrained_encoder)
     data_folder, output = Path(data_folder), Path(output)
     _check_folders(data_folder, output)
     arguments = (config, data_folder, output, resume, tensorboard)
@@ -114,7 +129,7 @@ def _train(place: Place, config: TrainConfig, data_folder: Path, output: Path, r
         torch.set_num_threads(max((os.cpu_count() or 1) // place.count, 1))
     state = checkpoint.load(output, config.fingerprint) if resume else None
     with Interruption() as interruption:
-        run = Run(config, data_folder, place)
+        run = Run(config, data_folder, place, fresh=state is None)
         if state:
             run.load(state)
             log.info("Going on from step %d, after %.1f minutes of training.", run.course.step, run.course.seconds / 60)

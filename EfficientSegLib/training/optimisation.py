@@ -22,7 +22,7 @@ from EfficientSegLib import networks
 from EfficientSegLib.errors import EfficientSegError, TrainingError
 from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.networks.inference import for_training
-from EfficientSegLib.training import processes, recipe, recipe_options
+from EfficientSegLib.training import encoder_weights, processes, recipe, recipe_options
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.frozen import Freezer, agree_on_statistics, train_mode
 from EfficientSegLib.training.kinds import check_kinds
@@ -53,9 +53,17 @@ class Run:
     """A training in memory; `step` goes on by one iteration, `state` and `load` are its life between processes."""
 
     def __init__(
-        self, config: TrainConfig, data_folder: Path, place: Place, clock: Callable[[], float] = time.perf_counter
+        self,
+        config: TrainConfig,
+        data_folder: Path,
+        place: Place,
+        clock: Callable[[], float] = time.perf_counter,
+        fresh: bool = True,
     ) -> None:
         """Build the model and read the cases.
+
+        Args:
+            fresh: False where `load` will replace all weights: those of an encoder need not be there again.
 
         Raises:
             OptionError, BundleError: an option or the bundle to start from is wrong; before any case is read.
@@ -75,6 +83,8 @@ class Run:
             begin(model, config.start)
         elif hasattr(recipe(config.recipe.name), "begin"):
             recipe(config.recipe.name).begin(model, options)
+        if config.encoder_weights is not None and fresh:
+            encoder_weights.load(model, config.encoder_weights, network, place)
         self.precision = Precision.choose(config.precision, place.device)
         self.model = guarded(for_training(model).to(place.device), self.precision)
         self.objective = Objective(self.model, config, options)

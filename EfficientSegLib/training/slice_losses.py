@@ -107,12 +107,18 @@ def boundary(logits: Tensor, truth: Truth) -> Tensor:
 
 def sobel(images: Tensor) -> Tensor:
     """Magnitude of the gradient of (B, K, H, W), 1 for a step from 0 to 1 along an axis; the rim is no edge."""
-    b, k, h, w = images.shape
-    padded = functional.pad(images.reshape(b * k, 1, h, w), (1, 1, 1, 1), mode="replicate")
-    kernels = torch.stack([SOBEL, SOBEL.T])[:, None].to(images)
-    gradients = functional.conv2d(padded, kernels)
+    x = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    # Kernels of one channel are ten times as slow backwards on CPUs as these differences.
+    across, along = x[..., 2:] - x[..., :-2], x[:, :, 2:] - x[:, :, :-2]
+    gradients = _smoothed(across, 2) / 4, _smoothed(along, 3) / 4
     # The root has no finite slope at 0; 1e-8 below it moves no magnitude by more than 1e-4.
-    return (gradients.square().sum(1) + 1e-8).sqrt().view(b, k, h, w)
+    return (gradients[0].square() + gradients[1].square() + 1e-8).sqrt()
+
+
+def _smoothed(x: Tensor, axis: int) -> Tensor:
+    """Sobel's weights 1, 2, 1 along an axis, which becomes two shorter."""
+    inner = x.shape[axis] - 2
+    return x.narrow(axis, 0, inner) + 2 * x.narrow(axis, 1, inner) + x.narrow(axis, 2, inner)
 
 
 def presence(logits: Tensor, truth: Truth) -> Tensor:
