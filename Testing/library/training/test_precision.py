@@ -8,7 +8,7 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.loop import train
 from EfficientSegLib.training.optimisation import Run
-from EfficientSegLib.training.precision import Precision, guarded, is_faulty
+from EfficientSegLib.training.precision import Precision, guarded, is_faulty, is_slow
 from EfficientSegLib.training.processes import Place
 
 CPU = torch.device("cpu")
@@ -119,3 +119,13 @@ def test_a_training_on_a_gpu_goes_on_on_a_cpu(tiny_json, data_folder, tmp_path, 
     assert sum(on_gpu.step().values()) == pytest.approx(sum(on_cpu.step().values()), rel=0.05)
     train(config(tiny_json, precision=precision), data_folder, tmp_path, device="cuda")
     train(config(tiny_json, precision=precision), data_folder, tmp_path, device="cpu")
+
+
+def test_depthwise_convolutions_with_a_stride_stay_in_float32():
+    depthwise, plain = nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.Conv2d(8, 8, 3, 2, 1)
+    assert is_slow(depthwise, (16, 16)) and not is_slow(plain, (16, 16))
+    assert not is_slow(nn.Conv2d(8, 8, 3, 1, 1, groups=8), (16, 16))
+    assert not is_slow(nn.Conv3d(8, 8, 3, 2, 1, groups=8), (16, 16, 16))
+    model = guarded(nn.Sequential(depthwise), Precision(torch.device("cpu"), torch.bfloat16))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(torch.zeros(1, 8, 16, 16)).dtype == torch.float32
