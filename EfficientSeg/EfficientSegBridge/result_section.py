@@ -1,20 +1,22 @@
-"""The Result part of the panel: Slicer's own table of segments, 3D, hand-off to the Segment Editor, undo."""
+"""The Result part of the panel: the table of segments, statistics, 3D, hand-off to the Segment Editor, undo."""
 
 import slicer
 
-from EfficientSegBridge.section import Section
+from EfficientSegBridge.editor_hand_off import openEditor
+from EfficientSegBridge.findings_section import FindingsSection
 from EfficientSegBridge.segment_parts import CLOSED_SURFACE
+from EfficientSegBridge.statistics_part import StatisticsPart
 from EfficientSegBridge.translation import _
 
 
-class ResultSection(Section):
+class ResultSection(FindingsSection):
     """Shows one segmentation; during and after a run that of the run."""
 
     UI = "Result.ui"
 
     def __init__(self, ui, logic, panel) -> None:
         super().__init__(ui, logic, panel)
-        self._segmentation = None
+        self._statistics = StatisticsPart(ui, panel)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.undoButton.connect("clicked()", self._onUndo)
@@ -23,14 +25,14 @@ class ResultSection(Section):
     def setSegmentation(self, node) -> None:
         """The segmentation of the parameter node; that of a run under way comes first."""
         if not self._logic.running:
-            self._segmentation = node
+            self._named = node
         self.refresh()
 
     def refresh(self) -> None:
         """Show what there is now."""
         if self._isLatest() and self._run.state in ("running", "done", "stopped") and self._run.segments.started:
-            self._segmentation = self._run.segments.node
-        node = self._present()
+            self._named = self._run.segments.node
+        node = self.segmentation
         table = self._ui.segmentsTable
         if table.segmentationNode() is not node:
             table.setSegmentationNode(node)
@@ -42,16 +44,17 @@ class ResultSection(Section):
         wasBlocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = shown
         self._ui.show3DButton.blockSignals(wasBlocked)
+        self._statistics.show(self.record, self.volume, running)
+
+    def cleanup(self) -> None:
+        super().cleanup()
+        self._statistics.cleanup()
 
     def _isLatest(self) -> bool:
         return self._run is not None and self._run is self._logic.run
 
-    def _present(self):
-        node = self._segmentation
-        return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
-
     def _onShow3D(self, shown: bool) -> None:
-        node = self._present()
+        node = self.segmentation
         if node is None:
             return
         with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
@@ -68,19 +71,13 @@ class ResultSection(Section):
             layout.threeDWidget(0).threeDView().resetFocalPoint()
 
     def _onEdit(self) -> None:
-        node = self._present()
-        if node is None:
-            return
-        with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):
-            volume = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
-            slicer.util.selectModule("SegmentEditor")
-            editor = slicer.util.getModuleWidget("SegmentEditor").editor
-            editor.setSegmentationNode(node)
-            if volume is not None:
-                editor.setSourceVolumeNode(volume)
+        if self.segmentation is not None:
+            with slicer.util.tryWithErrorDisplay(_("The Segment Editor could not be opened.")):
+                openEditor(self.segmentation, self.volume)
 
     def _onUndo(self) -> None:
         if self._run is not None:
-            self._run.undo()
-            self._segmentation = self._run.segments.node
+            run = self._run
+            run.undo()
+            self._named = run.segments.node
             self.refresh()

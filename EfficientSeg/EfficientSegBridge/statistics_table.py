@@ -27,14 +27,25 @@ def measured(segmentationNode, volumeNode, findings: Findings) -> Generator[None
     voxelMl = math.prod(volumeNode.GetSpacing()) / 1000
     found = yield from segment_statistics.measured(images, slicer.util.arrayFromVolume(volumeNode))
     segmentation = segmentationNode.GetSegmentation()
-    rows = []
-    for index in range(segmentation.GetNumberOfSegments()):
-        segmentId = segmentation.GetNthSegmentID(index)
-        if segmentId in found:
-            segment = segmentation.GetSegment(segmentId)
-            refined = statistics_rows.refinedShare(findings, labelValue(segment, findings.bundle))
-            rows.append(statistics_rows.row(segmentId, segment.GetName(), found[segmentId], voxelMl, refined))
-    return rows
+    ids = [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
+    return [
+        statistics_rows.row(
+            segmentId,
+            segmentation.GetSegment(segmentId).GetName(),
+            found[segmentId],
+            voxelMl,
+            refinedShare(segmentationNode, segmentId, findings),
+        )
+        for segmentId in ids
+        if segmentId in found
+    ]
+
+
+def refinedShare(segmentationNode, segmentId: str, findings: Findings) -> float | None:
+    """The share of a segment's surface that was read at full detail; None where that is not known."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    value = labelValue(segment, findings.bundle) if segment is not None else None
+    return statistics_rows.refinedShare(findings, value)
 
 
 def tableNode(segmentationNode):
