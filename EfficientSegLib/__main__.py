@@ -1,4 +1,4 @@
-"""The command line: `python -m EfficientSegLib segment | batch | bundles | plan | train | evaluate`."""
+"""The command line: `python -m EfficientSegLib segment | batch | bundles | devices | plan | train | evaluate`."""
 
 import argparse
 import logging
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     _segment(commands.add_parser("segment", help="segment one volume"))
     _batch(commands.add_parser("batch", help="segment all volumes of a folder tree"))
     _bundles(commands.add_parser("bundles", help="list models, or check one"))
+    _devices(commands.add_parser("devices", help="what this machine can calculate on, and how fast"))
     _plan(commands.add_parser("plan", help="make a training's configuration from a data set"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
     _evaluate(commands.add_parser("evaluate", help="score models, and other tools' label files, on annotated cases"))
@@ -76,6 +77,14 @@ def _bundles(command: argparse.ArgumentParser) -> None:
     add("--gate", metavar="BUNDLE", help="compare its labels in bf16 and fp32 on volumes, and write down the result")
     add("--on", nargs="+", default=[], metavar="VOLUME", help="the volumes for --gate")
     add("--backend", choices=BACKENDS, default="torch", help="what calculates for --gate")
+
+
+def _devices(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--measure", action="store_true", help="time a patch on each, after a check that it calculates rightly")
+    add("--bundle", default="demo-ct", help="whose patches, for --measure: a folder, or the name of a shipped one")
+    add("--threads", type=int, help="of the processor; default: all cores but one")
+    add("--json", action="store_true", help="a JSON object per line")
 
 
 def _plan(command: argparse.ArgumentParser) -> None:

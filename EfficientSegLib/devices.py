@@ -28,16 +28,16 @@ def choose(device: str) -> str:
     if device == "cpu":
         return "cpu"
     if device != "auto":
-        trouble = _trouble(device)
-        if trouble:
-            raise trouble
+        failure = trouble(device)
+        if failure:
+            raise failure
         return device
     for candidate in ("cuda", "mps"):
-        trouble = _trouble(candidate)
-        if trouble is None:
+        failure = trouble(candidate)
+        if failure is None:
             return candidate
         if _is_there(candidate):
-            logging.getLogger(__name__).warning("%s Using another device.", trouble)
+            logging.getLogger(__name__).warning("%s Using another device.", failure)
     return "cpu"
 
 
@@ -116,6 +116,26 @@ def why_no_bfloat16(device: str) -> str | None:
     return "This processor has neither AVX512_BF16 nor AMX, and would only imitate bfloat16."
 
 
+def there() -> list[str]:
+    """The devices of this machine, the processor first; whether a GPU works is another question, see `trouble`."""
+    return ["cpu", *(device for device in ("cuda", "mps") if _is_there(device))]
+
+
+def title(device: str) -> str:
+    """What a device is called by its maker, as far as it tells."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    if device == "mps":
+        return "Apple GPU"
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None  # not Linux
+    return found.group(1).strip() if found else platform.processor() or platform.machine()
+
+
 def _cpu_flags() -> set[str]:
     """What the processor says of its bfloat16 instructions, in Linux's words."""
     import torch
@@ -137,8 +157,8 @@ def _is_there(device: str) -> bool:
     return torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
 
 
-def _trouble(device: str) -> DeviceError | None:
-    """Why a GPU cannot be used, or None."""
+def trouble(device: str) -> DeviceError | None:
+    """Why a GPU cannot be used, found out by one small convolution with a known answer; None where it can."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():

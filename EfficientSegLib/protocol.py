@@ -46,6 +46,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Asks how fast each device of this machine is; answered by Measured, and by Finished without files or Failed."""
+
+    bundle: str  # the bundle's folder: its network reads the patches
+    threads: int | None = None  # None: all cores but one
+    cancel_file: str | None = None  # once this file exists, no further patch is read
+    measure: bool = True
+    protocol: int = PROTOCOL
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """Asks a warm worker to end; sent instead of a request."""
 
@@ -188,6 +199,25 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class DeviceSpeed:
+    """How fast a device reads patches, or why it cannot."""
+
+    device: str  # cpu, cuda or mps
+    title: str  # what its maker calls it
+    seconds: float | None = None  # for one patch, or one slice of a model of slices; None: it does not work
+    unit: str = "patch"
+    precision: str = "fp32"
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The devices of this machine, the fastest first, those that do not work last."""
+
+    devices: tuple[DeviceSpeed, ...]
+
+
+@dataclass(frozen=True)
 class Failed:
     """The run ended without a result."""
 
@@ -208,6 +238,7 @@ Event = (
     | Pace
     | Reviewed
     | Warned
+    | Measured
     | Finished
     | Failed
 )
@@ -242,12 +273,12 @@ def decode(line: str) -> Event | None:
         ) from error
 
 
-def encode_request(request: Request | Shutdown) -> str:
+def encode_request(request: Request | Measure | Shutdown) -> str:
     """One line without its end."""
     return json.dumps(dataclasses.asdict(request))
 
 
-def decode_request(line: str) -> Request | Shutdown:
+def decode_request(line: str) -> Request | Measure | Shutdown:
     """The request in a line.
 
     Raises:
@@ -270,6 +301,6 @@ def decode_request(line: str) -> Request | Shutdown:
             mend="Restart Slicer, so that the panel and the worker are of one version.",
         )
     try:
-        return read_options(Request, content)
+        return read_options(Measure if content.get("measure") is True else Request, content)
     except OptionError as error:
         raise ProtocolError(f"The request is wrong: {error.what}", why=error.why, mend=error.mend) from error

@@ -18,15 +18,28 @@ import queue
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 from EfficientSegLib import __version__, job, resources
+from EfficientSegLib import bundle as bundles
 from EfficientSegLib.errors import EfficientSegError, ProtocolError
 from EfficientSegLib.failures import explain
 from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.lifeline import Channel, Lifeline, heartbeat, lines, take_input
-from EfficientSegLib.protocol import Event, Failed, Finished, Ready, Request, Shutdown, decode_request
+from EfficientSegLib.protocol import (
+    Event,
+    Failed,
+    Finished,
+    Measure,
+    Measured,
+    Ready,
+    Request,
+    Shutdown,
+    decode_request,
+)
 
 log = logging.getLogger("EfficientSeg")
 
@@ -51,16 +64,33 @@ class Worker:
         resources.release_memory()
         return isinstance(end, Finished)
 
+    def measure(self, request: Measure) -> None:
+        """Tell how fast each device reads the bundle's patches; the model kept for runs makes room for it."""
+        from EfficientSegLib.device_speed import measure
+
+        self._models, self._runs = ModelKeeper(), RunKeeper()
+        began = time.perf_counter()
+        with heartbeat(self._channel.send):
+            try:
+                found = measure(bundles.load(request.bundle), request.threads, self._should_stop(request))
+                self._channel.send(Measured(tuple(found)))
+                end = Finished("", "", "", round(time.perf_counter() - began, 3), 0.0, True, 0, 0)
+            except Exception as error:  # as of a run
+                end = explain(error)
+                if not isinstance(error, EfficientSegError):
+                    log.exception("The measurement failed.")
+        self._channel.send(end)
+
+    def _should_stop(self, request: Request | Measure) -> Callable[[], bool]:
+        return lambda: self._stop.is_set() or bool(request.cancel_file and os.path.exists(request.cancel_file))
+
     def refuse(self, error: EfficientSegError) -> None:
         """Answer what is no request."""
         self._channel.send(explain(error))
 
     def _run(self, request: Request) -> Event:
-        def should_stop() -> bool:
-            return self._stop.is_set() or bool(request.cancel_file and os.path.exists(request.cancel_file))
-
         try:
-            return job.run(request, self._channel.send, self._models, should_stop, self._runs).finished
+            return job.run(request, self._channel.send, self._models, self._should_stop(request), self._runs).finished
         except Exception as error:  # every run has exactly one end, whatever a library throws
             failed = explain(error)
             if not isinstance(error, EfficientSegError):
@@ -99,7 +129,7 @@ def _serve(channel: Channel, lifeline: Lifeline) -> int:
             continue
         if isinstance(request, Shutdown):
             return 0
-        worker.answer(request)
+        worker.measure(request) if isinstance(request, Measure) else worker.answer(request)
     lifeline.input_ended()
     return 0
 
@@ -131,8 +161,8 @@ def _once(path: Path, channel: Channel, lifeline: Lifeline) -> int:
     except ProtocolError as error:
         worker.refuse(error)
         return 1
-    if isinstance(request, Shutdown):
-        return 0
+    if isinstance(request, (Shutdown, Measure)):
+        return 0  # --once is for one volume
     lifeline.watch(own_parent=False)  # a shell may start it and go
     return 0 if worker.answer(request) else 1
 

@@ -36,6 +36,7 @@ def asked(bundle: Bundle, request: Request, ending: str) -> dict[str, Any]:
         "strategy": name,
         "options": options,
         "structures": request.structures,
+        "overlapping": request.overlapping,
         "precision": request.precision,
         "backend": request.backend,
         "ending": ending,

@@ -26,7 +26,7 @@ LAYERS = [
     {"segment", "listener", "live", "live_slabs", "pace", "wishes", "record", "training", "evaluation", "adapters"},
     {
         *{"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
-        *{"one_case", "batch", "cluster", "cluster_worker"},
+        *{"one_case", "batch", "cluster", "cluster_worker", "device_speed"},
     },
 ]
 FILES = sorted(LIBRARY.rglob("*.py"))
