@@ -3,6 +3,7 @@
 import numpy as np
 
 from EfficientSegLib.geometry import PatchBox, ScoredBox
+from EfficientSegLib.protocol import Reviewed
 
 
 class Listener:
@@ -31,6 +32,13 @@ class Listener:
             finish_seconds: from the last patch until the labels are made.
             candidates: patches that could be read in all.
         """
+
+    def reviewed(self, found: Reviewed) -> None:
+        """What the patches changed, and where to look; where nobody overrides this, it is not found out."""
+
+    @property
+    def wants_review(self) -> bool:
+        return type(self).reviewed is not Listener.reviewed
 
     def warn(self, text: str) -> None:
         """Something odd that does not stop the run."""

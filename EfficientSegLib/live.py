@@ -1,7 +1,6 @@
 """A run while it goes on: what a strategy reports, in the input volume's terms, with labels on the way."""
 
 import time
-from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -64,6 +63,7 @@ class Live(Watcher):
         self._pacing = Pacing()
         self._boxes: list[PatchBox] = []  # of the chosen patches, in the input volume
         self._candidates = 0
+        self.coarse_labels: np.ndarray | None = None  # (I, J, K), where they were made, before any patch was read
         self._pending: list[PatchBox] = []
         # Where nobody looks, labels on the way are not made: they would be counted among the seconds of the patches.
         self._has_viewer = type(listener).partial is not Listener.partial
@@ -114,18 +114,19 @@ class Live(Watcher):
         if not self._has_viewer:
             return
         shape = self._prepared.source_shape
-        seconds = self._send((whole(shape),), logits, read, total)
+        began = time.perf_counter()
+        labels = self.labels(logits)
+        self._listener.partial(labels, whole(shape), read, total)
+        seconds = time.perf_counter() - began
+        if not read and self._listener.wants_review:
+            self.coarse_labels = labels
         box = sum(prod(box.shape) for box in self._boxes) / max(len(self._boxes), 1)
         self._pacing.first_labels(seconds, prod(shape), covered_voxels(self._boxes, read, shape), box)
 
     def _send_pending(self, logits: PatchLogits, read: int, total: int) -> None:
         boxes, self._pending = self._pending, []
-        seconds = self._send(boxes, logits, read, total)
-        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes))
-
-    def _send(self, boxes: Sequence[PatchBox], logits: PatchLogits, read: int, total: int) -> float:
-        """Make labels of some boxes and hand them on; the seconds that took."""
-        started = time.perf_counter()
+        began = time.perf_counter()
         for box in boxes:
             self._listener.partial(self.labels(logits, box), box, read, total)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - began
+        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes))

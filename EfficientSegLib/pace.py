@@ -13,8 +13,8 @@ import numpy as np
 
 from EfficientSegLib.geometry import Index, PatchBox
 
-RECENT = 9  # patches that tell how long the next one takes: other programs come and go
-REFINED = 4.0  # labels of a read voxel cost so many times a coarse one's, until that was measured
+RECENT = 5  # patches that tell how long the next one takes: other programs come and go
+REFINED = 2.5  # labels of a read voxel cost so many times a coarse one's, until that was measured
 PARTIAL_SHARE = 0.15  # of the time that labels on the way may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
 FORESEEN = 500  # patches of which each is foreseen; with more, their mean will do

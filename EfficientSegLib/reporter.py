@@ -9,7 +9,7 @@ import numpy as np
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.geometry import PatchBox, ScoredBox
-from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Warned
+from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Reviewed, Warned
 
 KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
 
@@ -53,6 +53,7 @@ class Reporter:
         self._fraction = 0.0
         self._partials: list[Path] = []
         self.warnings: list[str] = []
+        self.review: Reviewed | None = None
 
     def listener(self):
         """A `segment.Listener` that speaks for this reporter."""
@@ -66,6 +67,7 @@ class Reporter:
             class_weights = staticmethod(reporter.class_weights)
             partial = staticmethod(reporter.partial)
             pace = staticmethod(reporter.pace)
+            reviewed = staticmethod(reporter.reviewed)
             warn = staticmethod(reporter.warn)
             should_stop = staticmethod(reporter.stop_if_asked)
 
@@ -110,6 +112,10 @@ class Reporter:
     def pace(self, patch_seconds: float, patches_spent: float, finish_seconds: float, candidates: int) -> None:
         base = self._now() - self._began - patches_spent + finish_seconds + self._ending
         self._emit(Pace(round(base, 3), round(patch_seconds, 4), candidates))
+
+    def reviewed(self, found: Reviewed) -> None:
+        self.review = found
+        self._emit(found)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

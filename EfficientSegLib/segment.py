@@ -23,6 +23,7 @@ from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.overlaps import check as check_overlapping
 from EfficientSegLib.postprocess import clean, clean_masks
 from EfficientSegLib.preprocess import prepare
+from EfficientSegLib.review import review
 from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.volume import Volume
@@ -194,10 +195,16 @@ def segment(
     if masks is not None:
         clean_masks(masks, bundle)
     clock.lap("restore")
+    patches = tuple(scored_in_source(patch, prepared) for patch in prediction.patches)
+    if prediction.reading is not None and listener.wants_review:
+        listener.progress("review", 0.97)
+        seen = review(labels, run.coarse_labels, prediction.reading, patches, prepared, bundle, wishes.region)
+        listener.reviewed(seen)
+        clock.lap("review")
     run.ended()
     return Segmentation(
         labels=labels,
-        patches=tuple(scored_in_source(patch, prepared) for patch in prediction.patches),
+        patches=patches,
         class_weights=by_label(prediction.class_weights, bundle),
         complete=prediction.logits.patches_read >= prediction.planned,
         patches_read=prediction.logits.patches_read,

@@ -55,7 +55,7 @@ class CoarseField:
         self.num_labels = len(overview.logits)
         self.patches_read = 0
         self._overview = overview
-        self._winners = winners(overview.logits)  # (i, j, k)
+        self.channels = winners(overview.logits)  # (i, j, k), the largest of each coarse cell
 
     def region(self, box: PatchBox) -> Tensor:
         """Logits (L, *box.shape) of a box of the volume."""
@@ -70,6 +70,6 @@ class CoarseField:
         return enlarge(self._overview.logits, self._overview.covers, box)
 
     def _coarse_winner(self, box: PatchBox) -> int | None:
-        cells = self._winners[cells_needed(tuple(self._winners.shape), self._overview.covers, box).slices()]
+        cells = self.channels[cells_needed(tuple(self.channels.shape), self._overview.covers, box).slices()]
         first = cells[0, 0, 0]
         return int(first) if bool((cells == first).all()) else None

@@ -16,6 +16,7 @@ from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.networks.topk import check_count
 from EfficientSegLib.patches import Blend, cut, gaussian_window
 from EfficientSegLib.strategies import Prediction, Watcher
+from EfficientSegLib.strategies.disagreement import Disagreement
 from EfficientSegLib.strategies.overview import CoarseField, Overview
 from EfficientSegLib.strategies.preference import Preference, queue
 
@@ -69,6 +70,7 @@ class Reading:
         self.done: list[int] = []  # candidates that were read, in this order
         self.is_torn = False  # a patch was lost half-way into the sums: nothing can go on from here
         self.blend = Blend(len(overview.logits), memory_mb=memory_mb)
+        self.disagreement = Disagreement(overview, getattr(model, "ignored_channels", (0,)))
         self._strategy = strategy
         self._settings = settings
         self._model = weakref.ref(model)  # a kept reading does not keep a model that was replaced
@@ -82,7 +84,9 @@ class Reading:
     def add(self, number: int, logits: Tensor, window: Tensor) -> None:
         """Add the logits (L, *patch) of a candidate, weighted by `window` (*patch)."""
         self.is_torn = True
-        self.blend.add(logits, self.overview.grid[number], window)
+        box = self.overview.grid[number]
+        self.blend.add(logits, box, window)
+        self.disagreement.add(logits, box, window)
         self.is_torn = False
         self.done.append(number)
 

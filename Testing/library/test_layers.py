@@ -23,7 +23,10 @@ LAYERS = [
     },
     {"networks"},
     {"strategies"},
-    {"segment", "listener", "live", "live_slabs", "pace", "wishes", "record", "training", "evaluation", "adapters"},
+    {
+        *{"segment", "listener", "live", "live_slabs", "pace", "review", "wishes", "record"},
+        *{"training", "evaluation", "adapters"},
+    },
     {
         *{"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
         *{"one_case", "batch", "cluster", "cluster_worker", "device_speed"},
