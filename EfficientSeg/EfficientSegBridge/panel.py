@@ -15,6 +15,7 @@ from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.python_row import PythonRow
 from EfficientSegBridge.question import Question
+from EfficientSegBridge.refine_here import RefineHere
 from EfficientSegBridge.segment_button import SegmentButton
 from EfficientSegBridge.segment_parts import belongsTo
 from EfficientSegBridge.structures_list import StructuresList
@@ -22,6 +23,7 @@ from EfficientSegBridge.torch_installer import TorchInstaller
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import EfficientSegError
+from EfficientSegLib.geometry import PatchBox
 
 LOG_LINES = 2000
 
@@ -50,6 +52,7 @@ class Panel(Listener):
         self._effort = EffortRow(ui, self._onEffort)
         self._button = SegmentButton(ui)
         self._structures = StructuresList(ui)
+        self._refine = RefineHere(ui, lambda: self._question.volume, self._onPlace, self.saying, self.say)
         self._python = PythonRow(ui, self._onPython)
         sections.place(root, ui)
         self._sections = sections.make(ui, logic, self)
@@ -116,6 +119,7 @@ class Panel(Listener):
 
     def cleanup(self) -> None:
         self._logic.onLog = None
+        self._refine.cancel()
         self._python.stop()
         self._probe.stop()
         for section in self._sections:
@@ -174,6 +178,14 @@ class Panel(Listener):
         self._node.effort = self._button.goal
         self._logic.more(efforts.EFFORTS[self._node.effort], parameters)
 
+    def _onPlace(self, box: PatchBox) -> None:
+        """A place was shown that is to be read next: of the result, of the run under way, or of the next run."""
+        if self._logic.running or self._question.reading() is not None:
+            with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self.saying():
+                self._logic.refineHere((box,))
+        else:
+            self._ask(lambda parameters: self._start(parameters.withWishes(first=(box,))))
+
     def parameters(self) -> Parameters:
         """What is asked for now; see Question.parameters."""
         return self._question.parameters()
@@ -206,6 +218,7 @@ class Panel(Listener):
     def runEnded(self) -> None:
         run = self._logic.run
         self._keepResult()
+        self._keepSegmentationFitting()
         if self._node is not None:
             self._setSegmentation(self._node.segmentation)
         text = " ".join([run.text, *self._warnings])
@@ -236,7 +249,7 @@ class Panel(Listener):
     def _keepSegmentationFitting(self) -> None:
         """A result belongs to one volume: with another one chosen, the next result goes into a new segmentation."""
         node = self._node
-        if node.segmentation is None or node.volume is None or self._logic.running:
+        if node is None or node.segmentation is None or node.volume is None or self._logic.running:
             return
         if not belongsTo(node.segmentation, node.volume):
             node.segmentation = None
@@ -307,7 +320,9 @@ class Panel(Listener):
         question, place = self._question, self._node.effort if self._node is not None else 0
         reading = question.reading()
         self._button.show(idle, place, reading, question.pace(continues=True), question.isRemembered())
-        ui.anewButton.enabled = idle and reading is not None
+        why = "" if question.hasOrder else _("This model reads every place at full detail.")
+        self._refine.enable(ready and question.bundle is not None and not why, why)
+        ui.anewButton.enabled = idle and self._button.goal is not None
         ui.stopButton.enabled = running
         ui.progressBar.setVisible(running)
         for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.segmentationSelector):

@@ -35,6 +35,11 @@ class Question:
         return choice.bundle if self.node is not None and choice is not None else None
 
     @property
+    def volume(self):
+        """The chosen volume node, or None."""
+        return self.node.volume if self.node is not None else None
+
+    @property
     def hasOrder(self) -> bool:
         """False if the chosen model reads the whole volume, so that there is no effort to choose."""
         return self.bundle is None or self.parameters(wishes=False).hasOrder
