@@ -97,6 +97,9 @@ def run(
         seconds={**seconds, **segmentation.seconds},
         peak_memory_mb=resources.peak_memory_mb(),
         warnings=reporter.warnings,
+        wishes=asdict(wishes),
+        review=reporter.review,
+        pace=reporter.last_pace,
     )
     record.write(description, path)
     finished = Finished(

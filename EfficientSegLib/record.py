@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from EfficientSegLib import __version__
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.files import replacing
+from EfficientSegLib.protocol import Pace, Reviewed
 
 if TYPE_CHECKING:
     from EfficientSegLib.segment import Segmentation
@@ -37,6 +39,9 @@ def build(
     seconds: Mapping[str, float],
     peak_memory_mb: float,
     warnings: Sequence[str] = (),
+    wishes: Mapping[str, Any] | None = None,
+    review: Reviewed | None = None,
+    pace: Pace | None = None,
 ) -> dict[str, Any]:
     """The record as a JSON object; two runs differ in times and memory only.
 
@@ -44,6 +49,9 @@ def build(
         source: where the volume was read from.
         options: of the strategy, all of them, defaults included.
         seconds: by stage.
+        wishes: what was to be read first, or alone.
+        review: what the patches changed, and where to look first.
+        pace: seconds of this run besides patches, and of a patch.
     """
     spent = {stage: round(value, 3) for stage, value in seconds.items()}
     return {
@@ -65,6 +73,7 @@ def build(
             "licence": bundle.licence.weights,
         },
         "strategy": {"name": strategy, "options": dict(options)},
+        "wishes": dict(wishes or {}),
         "device": device,
         "precision": precision,
         "backend": backend,
@@ -89,8 +98,10 @@ def build(
         },
         "class_weights": _by_name(segmentation.class_weights, bundle),
         "volumes_ml": volumes_ml(segmentation.labels, volume.spacing_mm, bundle),
+        "review": None if review is None else asdict(review),
         "warnings": list(warnings),
         "seconds": {**spent, "total": round(sum(seconds.values()), 3)},
+        "pace": None if pace is None else asdict(pace),
         "peak_memory_mb": round(peak_memory_mb, 1),
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

@@ -54,6 +54,7 @@ class Reporter:
         self._partials: list[Path] = []
         self.warnings: list[str] = []
         self.review: Reviewed | None = None
+        self.last_pace: Pace | None = None
 
     def listener(self):
         """A `segment.Listener` that speaks for this reporter."""
@@ -111,7 +112,8 @@ class Reporter:
 
     def pace(self, patch_seconds: float, patches_spent: float, finish_seconds: float, candidates: int) -> None:
         base = self._now() - self._began - patches_spent + finish_seconds + self._ending
-        self._emit(Pace(round(base, 3), round(patch_seconds, 4), candidates))
+        self.last_pace = Pace(round(base, 3), round(patch_seconds, 4), candidates)
+        self._emit(self.last_pace)
 
     def reviewed(self, found: Reviewed) -> None:
         self.review = found

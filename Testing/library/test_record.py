@@ -1,7 +1,7 @@
 """The run record says what was done, and the same run says the same."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 from EfficientSegLib import record
 from EfficientSegLib.geometry import PatchBox, ScoredBox
+from EfficientSegLib.options import read_options
+from EfficientSegLib.protocol import Pace, PatchChange, Place, Reviewed, SegmentRefinement
 from EfficientSegLib.segment import Segmentation
 from EfficientSegLib.volume import read, write
 
-TIMES = {"seconds", "peak_memory_mb", "written"}
+TIMES = {"seconds", "pace", "peak_memory_mb", "written"}
 
 
 @pytest.fixture
@@ -41,6 +43,20 @@ def describe(run, **changes):
         "warnings": ["odd"],
     }
     return record.build("/ä/ct.nrrd", volume, bundle, done, **{**given, **changes})
+
+
+def test_it_tells_what_was_wished_and_what_the_patches_changed(run, tmp_path):
+    box = PatchBox((1, 2, 3), (4, 5, 6))
+    seen = Reviewed(
+        (PatchChange(1, {"1": 0.5}),), (SegmentRefinement(1, 8.0, 0.25, 0.5),), (Place(box, 1, "changed", 0.1, 0.5),)
+    )
+    wishes = {"first": (asdict(box),), "only_first": False, "structures": (), "region": None}
+    record.write(describe(run, review=seen, pace=Pace(2.0, 0.5, 60), wishes=wishes), tmp_path / "run.json")
+    said = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert read_options(Reviewed, said["review"]) == seen
+    assert said["wishes"]["first"] == [{"start": [1, 2, 3], "stop": [4, 5, 6]}]
+    assert said["pace"] == {"base_seconds": 2.0, "patch_seconds": 0.5, "candidates": 60}
+    assert describe(run)["review"] is None and describe(run)["pace"] is None
 
 
 def test_it_tells_input_model_patches_and_volumes(run):
