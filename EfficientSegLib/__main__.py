@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _segment(commands.add_parser("segment", help="segment one volume"))
     _batch(commands.add_parser("batch", help="segment all volumes of a folder tree"))
-    _bundles(commands.add_parser("bundles", help="list models, or check one"))
+    _bundles(commands.add_parser("bundles", help="list, add, delete or check models"))
     _devices(commands.add_parser("devices", help="what this machine can calculate on, and how fast"))
     _plan(commands.add_parser("plan", help="make a training's configuration from a data set"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
@@ -71,8 +71,12 @@ def _batch(command: argparse.ArgumentParser) -> None:
 
 
 def _bundles(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folders", nargs="*", help="folders that hold bundles; default: the shipped ones")
+    command.add_argument("folders", nargs="*", help="folders that hold bundles; default: the shipped ones, yours")
     add = command.add_argument
+    add("--install", metavar="FILE|FOLDER|URL", help="check this bundle and copy it into your folder; .zip for a file")
+    add("--replace", action="store_true", help="with --install: take the place of the same name and version")
+    add("--delete", metavar="NAME", help="remove this bundle from your folder")
+    add("--where", action="store_true", help="say which folder holds your bundles")
     add("--check", metavar="BUNDLE", help="load this one, checksum and weights included, and try it")
     add("--gate", metavar="BUNDLE", help="compare its labels in bf16 and fp32 on volumes, and write down the result")
     add("--on", nargs="+", default=[], metavar="VOLUME", help="the volumes for --gate")

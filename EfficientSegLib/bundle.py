@@ -124,8 +124,12 @@ class Bundle:
         return content
 
 
-def load(folder: str | os.PathLike) -> Bundle:
+def load(folder: str | os.PathLike, needs_weights: bool = True) -> Bundle:
     """Read and check the manifest of a bundle; its weights are not opened.
+
+    Args:
+        folder: with bundle.json.
+        needs_weights: False: they may be missing, to be fetched from their address.
 
     Raises:
         BundleError: the manifest is missing, not JSON, of another schema, incomplete or contradictory, or its
@@ -139,7 +143,7 @@ def load(folder: str | os.PathLike) -> Bundle:
         raise BundleError(
             f"Bundle {folder.name!r} cannot be used: {error.what}", why=error.why, mend=f"{error.mend} See {MANIFEST}."
         ) from error
-    _check(bundle)
+    _check(bundle, needs_weights)
     return bundle
 
 
@@ -168,7 +172,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def _check(bundle: Bundle) -> None:
+def _check(bundle: Bundle, needs_weights: bool) -> None:
     def refuse(what: str, why: str, mend: str) -> None:
         raise BundleError(f"Bundle {bundle.name!r}: {what}", why=why, mend=mend)
 
@@ -188,14 +192,15 @@ def _check(bundle: Bundle) -> None:
         refuse(f"it wants {len(bundle.channels)} channels.", "One image is read.", "Use a bundle of one channel.")
     if not bundle.licence.use or not bundle.licence.weights:
         refuse("it has no licence.", "Whoever uses it must know what is allowed.", "Ask its author for one.")
-    if not bundle.weights_path.is_file():
+    name = bundle.weights.file
+    if name in ("", ".", "..", MANIFEST) or "\\" in name or Path(name).name != name:
+        refuse(f"weights.file is {name!r}.", "It must lie in the bundle's folder.", "Give a file name.")
+    if needs_weights and not bundle.weights_path.is_file():
         refuse(
             f"{bundle.weights.file} is missing.",
             f"{bundle.folder} holds no such file.",
-            "Get the bundle again, weights included.",
+            "Download them." if bundle.weights.url else "Get the bundle again, weights included.",
         )
-    if Path(bundle.weights.file).name != bundle.weights.file:
-        refuse(f"weights.file is {bundle.weights.file!r}.", "It must lie in the bundle's folder.", "Give a file name.")
 
 
 def save(bundle: Bundle, folder: str | os.PathLike) -> None:

@@ -39,6 +39,10 @@ class BundleError(EfficientSegError):
     """A model bundle cannot be used as it is."""
 
 
+class DownloadError(EfficientSegError):
+    """Something could not be fetched from another computer."""
+
+
 class VolumeError(EfficientSegError):
     """An image cannot be read, written or segmented."""
 

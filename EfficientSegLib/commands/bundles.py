@@ -1,4 +1,4 @@
-"""`bundles`: which models are there, whether one works, and whether it bears reduced precision."""
+"""`bundles`: which models are there, whether one works, whether it bears reduced precision; adding and deleting."""
 
 import argparse
 import dataclasses
@@ -6,19 +6,24 @@ from pathlib import Path
 
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.commands import bundle_store
 from EfficientSegLib.commands.segment import find_bundle
 from EfficientSegLib.commands.terminal import show_error
 from EfficientSegLib.environment import ROOT
 from EfficientSegLib.errors import BundleError, OptionError
 from EfficientSegLib.failures import explain
+from EfficientSegLib.store.home import user_folder
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List bundles, or check or measure one; the exit code is 1 where one cannot be used or does not pass.
 
     Raises:
-        EfficientSegError: the bundle to be checked does not work, or bfloat16 cannot be measured here.
+        EfficientSegError: the bundle to be checked does not work, bfloat16 cannot be measured here, or a bundle cannot
+            be installed or deleted.
     """
+    if bundle_store.wanted(arguments):
+        return bundle_store.run(arguments)
     if arguments.gate:
         return gate(bundles.load(find_bundle(arguments.gate)), arguments.on, arguments.backend)
     if arguments.check:
@@ -26,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         check(bundle)
         print(f"{bundle.name} {bundle.version}: manifest, checksum, weights and a pass through the network are right.")
         return 0
-    return list_all([Path(folder) for folder in arguments.folders] or [ROOT / "Resources" / "Bundles"])
+    return list_all([Path(folder) for folder in arguments.folders] or [ROOT / "Resources" / "Bundles", user_folder()])
 
 
 def list_all(folders: list[Path]) -> int:

@@ -18,6 +18,7 @@ from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.kept import ModelKeeper
+from EfficientSegLib.store.keeping import is_named, named
 
 INTERRUPTED = 130  # what shells call a command ended by Ctrl-C
 SEGMENTATION_ENDING = ".seg.nrrd"
@@ -66,9 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def find_bundle(name: str) -> Path:
-    """A bundle's folder, given as a path or by its name among the shipped ones."""
+    """A bundle's folder, given as a path, or by its name among the shipped ones and the user's own.
+
+    Raises:
+        BundleError: several of the user's have this name.
+    """
     shipped = ROOT / "Resources" / "Bundles" / name
-    return shipped if not Path(name).exists() and shipped.is_dir() else Path(name)
+    if Path(name).exists():
+        return Path(name)
+    if shipped.is_dir():
+        return shipped
+    return named(name) if is_named(name) else Path(name)
 
 
 def patches_number(text: str) -> int | str:

@@ -14,7 +14,7 @@ HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
-        *{"environment", "failures", "files", "gate", "resources", "studies", "suitability", "terminology"},
+        *{"environment", "failures", "files", "gate", "resources", "store", "studies", "suitability", "terminology"},
         *{"orientation", "overlaps", "rules", "stacks"},
     },
     {
