@@ -21,7 +21,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from EfficientSegLib.networks import GlobalLocalModel, PatchModel
+from EfficientSegLib.networks import GlobalLocalModel, PatchModel, SliceModel
+from EfficientSegLib.networks.inference_slices import slices_for_inference
 
 _CONVOLUTIONS = {nn.Conv2d: torch.channels_last, nn.ConvTranspose2d: torch.channels_last}
 _CONVOLUTIONS |= {nn.Conv3d: torch.channels_last_3d, nn.ConvTranspose3d: torch.channels_last_3d}
@@ -46,6 +47,8 @@ def for_inference(model: nn.Module, precision: str = "fp32") -> nn.Module:
         model: any network of the registry, on the CPU.
         precision: "fp32", or "bf16" for convolutions and linear layers in bfloat16; logits stay float32.
     """
+    if isinstance(model, SliceModel):
+        return slices_for_inference(model, precision)
     _group_norms(model)
     _in_place(model)
     _fuse_attention(model)
