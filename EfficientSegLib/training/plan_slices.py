@@ -13,6 +13,7 @@ NETWORKS = ("segmate", "segmate_vanilla")
 CT_WINDOW = (-1000.0, 400.0)  # of SegMate's code; its paper says 2000 above
 TO = (-1.0, 1.0)  # of the window: the published second normalisation without its slip
 LEARNING_RATE, WEIGHT_DECAY = 2e-4, 1e-4  # the paper's
+LIGHT_RATE = 2e-3  # of the light encoder, which is small and begins with random weights
 VALIDATIONS = 50  # in a training
 LONGEST = 512  # pixels of a slice's side
 WHOLE = 4_000_000  # voxels up to which a case is cut for slices as a whole
@@ -40,7 +41,7 @@ def parts_for_slices(choices: Choices, measured: Measured, given: dict[str, Any]
         "recipe": {"name": "segmate", "options": {}},
         "samples": {"name": "slices", "options": {"mirror": 0.0} if _has_a_lone_side(given) else {}},
         "largest": choices.largest or _largest(measured),
-        "learning_rate": LEARNING_RATE,
+        "learning_rate": LIGHT_RATE if choices.encoder == "light" else LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
         **_schedule(given),
     }

@@ -14,8 +14,10 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.training import plan_patches as planning
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.plan import Choices, plan
-from EfficientSegLib.training.plan_basis import Sizes
+from EfficientSegLib.training.plan_basis import Measured, Sizes
+from EfficientSegLib.training.plan_slices import _largest
 from EfficientSegLib.training.samples import source
+from EfficientSegLib.training.survey import Seen
 
 NAMES = tuple(f"case_{number}" for number in range(5))
 SHAPE, SPACING = (40, 32, 28), (8.0, 8.0, 8.0)
@@ -65,6 +67,71 @@ def test_plan_and_train_need_no_word_in_between(form, network, request, tmp_path
     image, found = data / NAMES[0] / "image.nii.gz", tmp_path / "found.nii.gz"
     assert main(["segment", str(image), "--bundle", str(run / "bundle"), "-o", str(found)]) == 0
     assert volume.read(found).shape == SHAPE
+
+
+def test_plan_and_train_segmate_need_no_word_in_between(msd, tmp_path, capsys):
+    file, run = tmp_path / "training.json", tmp_path / "run"
+    assert main(["plan", str(msd), "--output", str(file), "--network", "segmate", "--iterations", "2"]) == 0
+    assert "segmate, 4 cases to train on, 1 to validate, CT at 8 x 8 x 8 mm" in capsys.readouterr().out
+    content = json.loads(file.read_text())
+    content["samples"]["options"] |= {"volumes": 2, "slices_per_volume": 1}
+    content["bundle"]["network"]["options"]["width"] = 0.1
+    file.write_text(json.dumps(content))
+    assert main(["train", str(file), "--data", str(msd), "--output", str(run), "--device", "cpu"]) == 0
+    assert bundles.load(run / "bundle").outputs == "independent"
+    image, found = msd / NAMES[0] / "image.nii.gz", tmp_path / "found.nii.gz"
+    assert main(["segment", str(image), "--bundle", str(run / "bundle"), "-o", str(found)]) == 0
+    assert volume.read(found).shape == SHAPE
+
+
+def test_a_plan_for_slices_has_segmates_values_and_the_scans_own_slices(msd):
+    planned = plan(msd, Choices(network="segmate", spacing_mm=(4.0, 4.0, 2.0)))
+    bundle = planned["bundle"]
+    assert bundle["outputs"] == "independent" and bundle["preprocess"]["native_slices"] is True
+    assert bundle["network"]["options"]["encoder"] == "light"
+    intensity = bundle["preprocess"]["intensity"]
+    assert intensity["low"] == -1000.0 and intensity["high"] >= 400.0 and intensity["to"] == (-1.0, 1.0)
+    assert bundle["strategy"] == {"name": "slices", "options": {"pad_value": -1.0}}
+    assert planned["largest"] == (96, 64, 28)  # 80 x 64 pixels of 4 mm in multiples of 32; 28 slices as they are
+    assert (planned["samples"]["name"], planned["recipe"]["name"]) == ("slices", "segmate")
+    assert planned["mirrored"] == [[1, 2]] and "mirror" not in planned["samples"]["options"]
+    assert (planned["schedule"]["name"], planned["validation_every"]) == ("plateau", 400)
+    assert (planned["learning_rate"], planned["weight_decay"]) == (2e-3, 1e-4)
+    of_the_paper = plan(msd, Choices(network="segmate", encoder="fastvit"))
+    assert of_the_paper["learning_rate"] == 2e-4 and "width" not in of_the_paper["bundle"]["network"]["options"]
+
+
+def test_a_plan_for_slices_without_validation_or_with_a_lone_side(msd):
+    planned = plan(msd, Choices(network="segmate_vanilla", encoder="light", folds=1, minutes=5.0))
+    assert "schedule" not in planned and "validation_every" not in planned
+    assert planned["bundle"]["network"] == {"name": "segmate_vanilla", "options": {"encoder": "light"}}
+    assert plan(msd, Choices(network="segmate", minutes=5.0))["validation_every"] == 0.1
+    content = json.loads((msd / "dataset.json").read_text())
+    lone = {**content, "labels": {**content["labels"], "2": "Other lobe"}}
+    (msd / "dataset.json").write_text(json.dumps(lone))
+    try:
+        assert plan(msd, Choices(network="segmate"))["samples"]["options"] == {"mirror": 0.0}
+    finally:
+        (msd / "dataset.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "choices, words",
+    [
+        ({"patch_size": (16, 16, 16)}, "patch_size is .*reads whole slices"),
+        ({"downsampling": (2, 2, 2)}, "downsampling is "),
+        ({"encoder": "resnet"}, "Unknown encoder 'resnet'"),
+    ],
+)
+def test_choices_that_slices_do_not_have_are_refused(choices, words, msd):
+    with pytest.raises(OptionError, match=words):
+        plan(msd, Choices(network="segmate", **choices))
+
+
+def test_of_large_cases_few_slices_are_cut_at_a_time():
+    seen = [Seen((600, 500, 162), (0.7, 0.7, 3.0), -1024.0, -2.0, np.zeros(1), (1,))]
+    sizes = Sizes((600, 500, 162), (600, 500, 162))
+    assert _largest(Measured(sizes, (0.7, 0.7, 3.0), "CT", seen)) == (512, 512, 16)
 
 
 def test_a_plan_measures_what_it_states(msd):
