@@ -7,11 +7,10 @@ instead of 3.2 s in 20 slice scrolls.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from EfficientSegBridge import nodes
+from EfficientSegBridge import coarse_view, coverage, nodes, overlay_nodes
 from EfficientSegBridge.translation import _
 from EfficientSegLib.bundle import Label
 from EfficientSegLib.geometry import ScoredBox
@@ -22,14 +21,6 @@ SIDES = ((0, 2, 6, 4), (1, 3, 7, 5), (0, 1, 5, 4), (2, 3, 7, 6), (0, 1, 3, 2), (
 # From last to first: bluish grey, green, yellow, orange; light enough over dark CT, told apart by lightness too.
 RAMP = ((0.36, 0.44, 0.60), (0.25, 0.66, 0.62), (0.60, 0.83, 0.40), (0.98, 0.85, 0.30), (1.00, 0.55, 0.20))
 COLORS = 64
-ROLE = "EfficientSeg.Overlay"  # attribute of the overlay's nodes and of their folder
-ROLES = {  # and the class of each
-    "boxes": "vtkMRMLModelNode",
-    "colors": "vtkMRMLColorTableNode",
-    "weights": "vtkMRMLTableNode",
-    "series": "vtkMRMLPlotSeriesNode",
-    "chart": "vtkMRMLPlotChartNode",
-}
 
 
 class Overlay:
@@ -42,17 +33,17 @@ class Overlay:
     @property
     def boxesNode(self):
         """The model node of all boxes, or None."""
-        return _find("boxes")
+        return overlay_nodes.find("boxes")
 
     @property
     def chartNode(self):
         """The bar chart of the class weights, or None."""
-        return _find("chart")
+        return overlay_nodes.find("chart")
 
     @property
     def tableNode(self):
         """The table of the class weights, or None."""
-        return _find("weights")
+        return overlay_nodes.find("weights")
 
     def showPatches(self, boxes: Sequence[ScoredBox], volumeNode, visible: bool = True) -> None:
         """Draw the boxes, best first, in voxels of the volume; under its parent transform like the volume itself."""
@@ -61,7 +52,7 @@ class Overlay:
         surface = boxSurface(boxes, volumeNode)
         node = self.boxesNode
         if node is None:
-            node = _add(
+            node = overlay_nodes.add(
                 "vtkMRMLModelNode", "boxes", _("Patches of {name}").format(name=volumeNode.GetName()), volumeNode
             )
             node.SetSelectable(False)  # a click meant for the segment editor passes through
@@ -102,14 +93,14 @@ class Overlay:
 
     def _addChart(self, volumeNode) -> None:
         name = _("Class weights of {name}").format(name=volumeNode.GetName())
-        table = _add("vtkMRMLTableNode", "weights", name, volumeNode)
-        series = _add("vtkMRMLPlotSeriesNode", "series", _("Trust in detail"), volumeNode)
+        table = overlay_nodes.add("vtkMRMLTableNode", "weights", name, volumeNode)
+        series = overlay_nodes.add("vtkMRMLPlotSeriesNode", "series", _("Trust in detail"), volumeNode)
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetPlotType(series.PlotTypeBar)
         series.SetYColumnName(_("Trust in detail"))
         series.SetLabelColumnName(_("Structure"))
         series.SetColor(*RAMP[1])
-        chart = _add("vtkMRMLPlotChartNode", "chart", name, volumeNode)
+        chart = overlay_nodes.add("vtkMRMLPlotChartNode", "chart", name, volumeNode)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
         chart.SetTitle(_("How far each structure trusts the detail patches"))
         chart.SetYAxisTitle(_("0: overview only, 1: detail only"))
@@ -123,62 +114,31 @@ class Overlay:
         if node is not None:
             node.GetDisplayNode().SetVisibility(bool(visible))
 
+    def showCoverage(self, boxes: Sequence[ScoredBox], volumeNode, visible: bool) -> None:
+        """Tint what these patches cover; see `coverage`."""
+        coverage.show(boxes, volumeNode, visible)
+
+    def setCoverageVisible(self, visible: bool) -> None:
+        coverage.setVisible(visible)
+
+    @property
+    def coarseIsShown(self) -> bool:
+        """True while the coarse labels stand in the place of the refined ones."""
+        return coarse_view.isShown()
+
+    def showCoarse(self, shown: bool) -> None:
+        """Put the coarse labels in the place of the refined ones, or take them away; see `coarse_view`."""
+        coarse_view.show(shown)
+
     def clear(self) -> None:
         """Remove every node of an overlay, and its folder; what the user has removed already is passed over."""
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-        folders = set()
-        for role in reversed(list(ROLES)):
-            while (node := _find(role)) is not None:
-                item = hierarchy.GetItemByDataNode(node)
-                folders |= {hierarchy.GetItemParent(item)} if item else set()
-                slicer.mrmlScene.RemoveNode(node)
-        for folder in folders:
-            children = vtk.vtkIdList()
-            hierarchy.GetItemChildren(folder, children)
-            # A folder into which the user has moved something of his own stays, and so does one that is not ours.
-            if hierarchy.GetItemAttribute(folder, ROLE) and children.GetNumberOfIds() == 0:
-                hierarchy.RemoveItem(folder)
-
-
-def _find(role: str):
-    """The node of this role in the scene, or None."""
-    nodeClass = ROLES[role]
-    for index in range(slicer.mrmlScene.GetNumberOfNodesByClass(nodeClass)):
-        node = slicer.mrmlScene.GetNthNodeByClass(index, nodeClass)
-        if node.GetAttribute(ROLE) == role:
-            return node
-    return None
-
-
-def _add(className: str, role: str, name: str, volumeNode):
-    """A node of this role, in the overlay's folder, which lies beside the volume."""
-    node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(name))
-    node.SetAttribute(ROLE, role)
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    item = hierarchy.GetItemByDataNode(node)
-    if item:
-        hierarchy.SetItemParent(item, _folder(hierarchy, volumeNode))
-    return node
-
-
-def _folder(hierarchy, volumeNode) -> int:
-    """The overlay's folder, made where there is none."""
-    items = [hierarchy.GetItemByDataNode(node) for node in (_find(role) for role in ROLES) if node is not None]
-    for parent in (hierarchy.GetItemParent(item) for item in items if item):
-        if hierarchy.GetItemAttribute(parent, ROLE):
-            return parent
-    volumeItem = hierarchy.GetItemByDataNode(volumeNode)
-    parent = hierarchy.GetItemParent(volumeItem) if volumeItem else hierarchy.GetSceneItemID()
-    name = _("EfficientSeg: where it looked in {name}").format(name=volumeNode.GetName())
-    folder = hierarchy.CreateFolderItem(parent, name)
-    hierarchy.SetItemAttribute(folder, ROLE, "folder")
-    hierarchy.SetItemExpanded(folder, False)
-    return folder
+        coarse_view.show(False)
+        overlay_nodes.clear()
 
 
 def _ramp(volumeNode):
     """The colour table, hidden from selectors; saved with the scene because the boxes need it."""
-    node = _add("vtkMRMLColorTableNode", "colors", "EfficientSeg priority", volumeNode)
+    node = overlay_nodes.add("vtkMRMLColorTableNode", "colors", "EfficientSeg priority", volumeNode)
     node.SetTypeToUser()
     node.SetHideFromEditors(True)
     node.SetNumberOfColors(COLORS)

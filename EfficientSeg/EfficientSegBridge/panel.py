@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import slicer
 
 from EfficientSegBridge import efforts, preflight, sections, theme
+from EfficientSegBridge.bundle_browser import BundleBrowser
 from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.parameters import Listener, Parameters
@@ -49,6 +50,12 @@ class Panel(Listener):
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
         self._question = Question(logic, self._model)
+        self._browser = BundleBrowser(
+            self._question.paceOf,
+            lambda: logic.running or logic.studies.running,
+            self._onBundle,
+            self._onBundlesChanged,
+        )
         self._effort = EffortRow(ui, self._onEffort)
         self._button = SegmentButton(ui)
         self._structures = StructuresList(ui)
@@ -79,6 +86,20 @@ class Panel(Listener):
     def externalPython(self) -> str:
         """The interpreter that runs the worker; empty for Slicer's own."""
         return self._python.path
+
+    @property
+    def torchState(self) -> TorchState:
+        """What is known of PyTorch in the chosen Python."""
+        return self._probe.state
+
+    @property
+    def installing(self) -> bool:
+        """True while PyTorch is being installed."""
+        return self._installer.running
+
+    def install(self) -> None:
+        """Install PyTorch after asking, through its extension."""
+        self._onAction("install")
 
     @property
     def bundle(self):
@@ -121,6 +142,7 @@ class Panel(Listener):
         self._logic.onLog = None
         self._refine.cancel()
         self._python.stop()
+        self._browser.cleanup()
         self._probe.stop()
         for section in self._sections:
             section.cleanup()
@@ -243,6 +265,7 @@ class Panel(Listener):
         self._showEffort()
         self._setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
+        self._logic.overlay.setCoverageVisible(node.showCoverage)
         self._showState()
         self._preflight.soon()
 
@@ -263,8 +286,13 @@ class Panel(Listener):
             self._node.bundle = folder
 
     def _onBrowse(self) -> None:
-        with self.saying():
-            self._model.browse(self._root)
+        choice = self._question.choice
+        self._browser.show(str(choice.folder) if choice is not None else "")
+
+    def _onBundlesChanged(self) -> None:
+        """There are other models than before; the chosen one may be gone."""
+        self._model.fill()
+        self._onParameters()
 
     def _onPython(self) -> None:
         self.probe()

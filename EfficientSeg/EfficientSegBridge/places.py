@@ -4,10 +4,10 @@ from itertools import product
 
 import numpy as np
 import slicer
-import vtk
 
 from EfficientSegBridge import nodes
 from EfficientSegBridge.translation import _
+from EfficientSegBridge.world import toVoxels
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.geometry import PatchBox, whole
 
@@ -20,7 +20,7 @@ def pointBox(world, volumeNode) -> PatchBox:
     Raises:
         VolumeError: the point lies outside the volume.
     """
-    return _inside(toVoxels([world], volumeNode), volumeNode, _("The place"))
+    return _inside(toVoxels(volumeNode, np.array([world])), volumeNode, _("The place"))
 
 
 def roiBox(roiNode, volumeNode) -> PatchBox:
@@ -39,15 +39,7 @@ def roiBox(roiNode, volumeNode) -> PatchBox:
         )
     corners = np.array(list(product(*(np.linspace(-length, length, STEPS) for length in half))))
     world = corners @ matrix[:3, :3].T + matrix[:3, 3]
-    return _inside(toVoxels(world, volumeNode), volumeNode, roiNode.GetName())
-
-
-def toVoxels(points, volumeNode) -> np.ndarray:
-    """Points of the world, (n, 3) in mm, as voxel indices of the volume with fractions, (n, 3)."""
-    toVolume = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volumeNode.GetParentTransformNode(), toVolume)
-    ras = np.array([toVolume.TransformPoint([float(value) for value in point]) for point in points])
-    return (np.c_[ras, np.ones(len(ras))] @ np.linalg.inv(nodes.ijkToRas(volumeNode)).T)[:, :3]
+    return _inside(toVoxels(volumeNode, world), volumeNode, roiNode.GetName())
 
 
 def _inside(voxels: np.ndarray, volumeNode, name: str) -> PatchBox:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import qt
 import slicer
 
-from EfficientSegBridge import places
+from EfficientSegBridge import overlay_nodes, places
 from EfficientSegBridge.translation import _
 from EfficientSegLib.geometry import PatchBox
 
@@ -79,9 +79,8 @@ class RefineHere:
             self._begin(kind)
 
     def _begin(self, kind: str) -> None:
-        node = slicer.mrmlScene.AddNewNodeByClass(CLASSES[kind], _("Refine here"))
+        node = overlay_nodes.addNode(CLASSES[kind], _("Refine here"), hidden=True)
         node.SetSaveWithScene(False)
-        node.SetHideFromEditors(True)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetSelectedColor(*COLOR)

@@ -182,8 +182,13 @@ class SegmentationRun:
         """Draw what this run looked at; again after a later run was undone."""
         if self.patches:
             self._overlay.showPatches(self.patches, self.volumeNode, self.parameters.showBoxes)
+        self._showCoverage()
         if self.classWeights:
             self._overlay.showClassWeights(self.classWeights, self.parameters.bundle.shown_labels, self.volumeNode)
+
+    def _showCoverage(self) -> None:
+        read = self.patches[: self.patchesRead]
+        self._overlay.showCoverage(read, self.volumeNode, self.parameters.showCoverage)
 
     def _onEvent(self, event: Event) -> None:
         if not self.running:
@@ -239,6 +244,7 @@ class SegmentationRun:
                 self.coarseLabels = yield from copied(self.labels)
         elif not self._showTimer.isActive():
             self._showTimer.start()
+        self._showCoverage()
         self.listener.runChanged()
 
     def _show(self) -> None:
@@ -254,6 +260,8 @@ class SegmentationRun:
             return
         self.voxels = self.segments.voxels
         self.patchesRead, self.runId = event.patches_read, event.run_id
+        self._showCoverage()
+        yield
         names = {label.value: label.name for label in self.parameters.bundle.shown_labels}
         missing = [names[value] for value, count in self.voxels.items() if not count]
         self.text = words.outcome(

@@ -2,15 +2,17 @@
 
 import slicer
 
+from EfficientSegBridge.blink_part import BlinkPart
 from EfficientSegBridge.result_section import ResultSection
 from EfficientSegBridge.review_section import ReviewSection
 from EfficientSegBridge.section import Section
+from EfficientSegBridge.setup_section import SetUpSection
 from EfficientSegBridge.studies_section import StudiesSection
 from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.environment import ROOT
 
 # From top to bottom. A new part: its class here, and its .ui file named by `UI`.
-SECTIONS: tuple[type[Section], ...] = (ResultSection, WhySection, ReviewSection, StudiesSection)
+SECTIONS: tuple[type[Section], ...] = (ResultSection, BlinkPart, WhySection, ReviewSection, StudiesSection, SetUpSection)
 FOLDER = ROOT / "Resources" / "UI"
 
 

@@ -176,7 +176,7 @@ def main() -> None:
         thread.step(f"labels of patch {scored.rank} (128 voxels a side)", lambda: None, settled)
     worker.finished(refined)
     thread.step("last labels, whole volume", lambda: None, lambda: not logic.running)
-    thread.step("coarse in place of refined, first time", ui.blinkButton.click, lambda: not panel.busy)
+    thread.step("coarse in place of refined, first time", ui.blinkButton.click, lambda: logic.overlay.coarseIsShown)
     thread.step("refined again", ui.blinkButton.click)
     thread.step("coarse again", ui.blinkButton.click)
     thread.step("refined again", ui.blinkButton.click)
