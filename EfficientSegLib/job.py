@@ -163,7 +163,8 @@ def _check_size(request: Request, bundle: Bundle, shape: tuple, spacing_mm: tupl
     from EfficientSegLib.suitability import LARGEST_SPACING_MM
 
     if max(spacing_mm) <= LARGEST_SPACING_MM:  # otherwise the spacing is what is wrong, and said so
-        resources.check_memory(shape, spacing_mm, bundle, request.options, strategy=request.strategy)
+        asked = {"strategy": request.strategy, "overlapping": request.overlapping}
+        resources.check_memory(shape, spacing_mm, bundle, request.options, **asked)
     resources.check_disk(request.output_dir, resources.result_mb(shape))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.errors import DeviceError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.slice_memory import slices_mb
 
 MB = 1 << 20
 
@@ -92,6 +93,7 @@ def estimate_memory_mb(
     bundle: Bundle,
     options: Mapping[str, Any] | None = None,
     strategy: str | None = None,
+    overlapping: bool = False,
 ) -> float:
     """What a run on this volume will hold at its peak, from above.
 
@@ -100,10 +102,15 @@ def estimate_memory_mb(
         spacing_mm: of the input.
         options: replace the bundle's strategy options one by one.
         strategy: None is the bundle's.
+        overlapping: see `Request.overlapping`.
     """
     name = strategy or bundle.strategy.name
     own = bundle.strategy.options if name == bundle.strategy.name else {}
     network, chosen = bundle.network.options, {**own, **(options or {})}
+    weights = bundle.weights_path.stat().st_size / MB if bundle.weights_path.is_file() else 0
+    loaded = LIBRARIES_MB + weights * WEIGHTS_TIMES
+    if name == "slices":
+        return loaded + slices_mb(shape, spacing_mm, bundle, chosen, overlapping)
     grid = [max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)]
     prepared, logits, features = _product(grid), bundle.num_labels * 4, _widest(network) * FEATURE_BYTES
     patch = _product(network.get("patch_size") or chosen.get("patch_size") or (128, 128, 128))
@@ -112,20 +119,13 @@ def estimate_memory_mb(
     read = chosen.get("top_k", 5) if name in CHOOSING else None
     kept = (prepared if read is None else min(prepared, read * patch)) * logits / MB
     slab = grid[0] * grid[1] * SLAB_CELLS * logits / MB
-    weights = bundle.weights_path.stat().st_size / MB if bundle.weights_path.is_file() else 0
     voxels = (
         _product(shape) * INPUT_BYTES
         + prepared * PREPARED_BYTES
         + small * (2 * logits + features)
         + patch * (LOGITS_COPIES * logits + features)
     )
-    return (
-        LIBRARIES_MB
-        + weights * WEIGHTS_TIMES
-        + voxels / MB
-        + min(kept, chosen.get("memory_mb", 2000.0))
-        + min(slab, SLAB_MB) * SLAB_COPIES
-    )
+    return loaded + voxels / MB + min(kept, chosen.get("memory_mb", 2000.0)) + min(slab, SLAB_MB) * SLAB_COPIES
 
 
 def check_memory(
@@ -135,6 +135,7 @@ def check_memory(
     options: Mapping[str, Any] | None = None,
     available_mb: float | None = None,
     strategy: str | None = None,
+    overlapping: bool = False,
 ) -> float:
     """The estimate in MB, if this machine has that much.
 
@@ -146,7 +147,7 @@ def check_memory(
         DeviceError: it has not.
     """
     available = available_memory_mb() + current_memory_mb() if available_mb is None else available_mb
-    needed = estimate_memory_mb(shape, spacing_mm, bundle, options, strategy)
+    needed = estimate_memory_mb(shape, spacing_mm, bundle, options, strategy, overlapping)
     if needed > available:
         raise DeviceError(
             f"A volume of {' × '.join(map(str, shape))} voxels needs about {size_text(needed)} of memory, "

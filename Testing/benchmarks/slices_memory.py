@@ -61,7 +61,10 @@ def bundle(encoder: str, spacing_mm: tuple[float, float, float]) -> Bundle:
 def measure(arguments: argparse.Namespace) -> dict:
     """One run; megabytes and seconds."""
     if arguments.encoder != "light":
-        import timm_here  # noqa: F401
+        import timm_here
+
+        if (reason := timm_here.why_not()) is not None:
+            raise SystemExit(reason)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     spacing = (arguments.spacing, arguments.spacing, 3.0)

@@ -15,7 +15,7 @@ LAYERS = [
     {
         *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
         *{"environment", "failures", "files", "gate", "resources", "store", "studies", "suitability", "terminology"},
-        *{"orientation", "overlaps", "rules", "stacks"},
+        *{"orientation", "overlaps", "rules", "slice_memory", "stacks"},
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},
