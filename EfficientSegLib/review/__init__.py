@@ -85,19 +85,21 @@ def _places(evidence: Evidence, labels: np.ndarray, bundle: Bundle, one_ml: floa
     for number in listed(evidence):
         kind = list(WEIGHTS)[int(signs[:, number].argmax())]
         value = _about(evidence, number, kind, values, doubted)
-        ml = _ml(evidence, number, kind, value, labels, one_ml)
-        places.append(Place(evidence.cells.box(number), value, kind, round(float(worth[number]), 8), ml))
+        if value:
+            ml = _ml(evidence, number, kind, value, labels, one_ml)
+            places.append(Place(evidence.cells.box(number), value, kind, round(float(worth[number]), 8), ml))
     return tuple(places)
 
 
 def _about(evidence: Evidence, number: int, kind: str, values: Sequence[int], doubted: Sequence[int]) -> int:
-    """Label value of the segment that a place is about."""
+    """Label value of the segment that a place is about: what changed most, or is doubted most, or has most surface; 0 for none."""
     counts = evidence.counts
-    histograms = [counts.surface_by_label[number, 1:], counts.changed_by_label[number, 1:]]
-    for labels in reversed(histograms) if kind == "changed" else histograms:
-        if labels.any():
-            return values[int(labels.argmax()) + 1]
-    return doubted[int(evidence.doubted_label[number])]
+    changed, surface = counts.changed_by_label[number, 1:], counts.surface_by_label[number, 1:]
+    doubt = doubted[int(evidence.doubted_label[number])]
+    if doubt and (kind != "changed" or not changed.any()):
+        return doubt
+    labels = changed if changed.any() and (kind == "changed" or not surface.any()) else surface
+    return values[int(labels.argmax()) + 1] if labels.any() else 0
 
 
 def _ml(evidence: Evidence, number: int, kind: str, value: int, labels: np.ndarray, one_ml: float) -> float:
