@@ -21,7 +21,7 @@ from EfficientSegLib.training.loop import train
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.optimisation import Run
 from EfficientSegLib.training.processes import Place
-from EfficientSegLib.training.validation import BEST, Best, Validation, mean_dice
+from EfficientSegLib.training.validation import BEST, CHUNK, Best, Validation, _terms, mean_dice
 
 
 def config(tiny_json, **changes) -> TrainConfig:
@@ -103,3 +103,16 @@ def test_dice_is_that_of_the_strategy_and_a_case_without_labels_has_none(split, 
 def test_a_validation_without_cases_is_refused(tiny_json, change):
     with pytest.raises(OptionError, match="without any case in validation"):
         config(tiny_json, **change)
+
+
+def test_the_loss_of_a_case_of_slices_is_that_of_all_its_slices_at_once(slices_json, data_folder):
+    slices_json["bundle"]["network"]["options"] |= {"width": 0.1}
+    run = Run(read_options(TrainConfig, slices_json), data_folder, Place(0, 1))
+    run.model.eval()
+    still, generator = run.source.still(0), torch.Generator()
+    with torch.no_grad():
+        in_parts = _terms(still, run, generator)
+        together = {name: float(term) for name, term in run.objective(still, 1.0, generator).items()}
+        assert len(still) > CHUNK
+        assert in_parts == pytest.approx(together, rel=1e-4)
+        assert 0 <= mean_dice(still, run) <= 1
