@@ -1,4 +1,4 @@
-"""The Model row: the bundles that there are, the one that is chosen, and adding another."""
+"""The Model row: the bundles that there are, and the one that is chosen."""
 
 import html
 from collections.abc import Callable
@@ -47,18 +47,6 @@ class ModelRow:
         if choice is not None:
             self._ui.bundleSelector.currentIndex = self._choices.index(choice)
             self._ui.bundleSelector.toolTip = _tip(choice)
-
-    def browse(self, parent) -> None:
-        """Ask for a folder and offer its bundle from now on.
-
-        Raises:
-            BundleError: it is no bundle that can be used.
-        """
-        folder = qt.QFileDialog.getExistingDirectory(parent, _("Choose the folder with bundle.json"))
-        if folder:
-            bundles.add(Path(folder))
-            self.fill()
-            self._onChosen(str(Path(folder)))
 
     def _onActivated(self, index: int) -> None:
         self._onChosen(str(self._choices[index].folder))

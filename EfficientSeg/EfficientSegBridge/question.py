@@ -1,6 +1,6 @@
 """What the panel asks for now: the parameter node in the terms of a run, and what is known about its cost."""
 
-from EfficientSegBridge import efforts, places
+from EfficientSegBridge import device_choice, efforts, places
 from EfficientSegBridge.bundles import Choice
 from EfficientSegBridge.efforts import Reading
 from EfficientSegBridge.model_row import ModelRow
@@ -60,7 +60,7 @@ class Question:
             bundle=bundle,
             patches=efforts.EFFORTS[node.effort],
             strategy=None if node.strategy == "auto" else node.strategy,
-            device=node.device,
+            device=device_choice.resolve(node.device),
             threads=node.threads or None,
             segmentation=node.segmentation,
             showBoxes=node.showBoxes,
@@ -96,6 +96,13 @@ class Question:
         if self.bundle is None:
             return None
         return self._paces.find(self.parameters(wishes=False), self.node.volume, continues)
+
+    def paceOf(self, bundle: Bundle) -> Pace | None:
+        """What a run of this bundle would take on the chosen volume, in the bundle's own way."""
+        if self.node is None:
+            return None
+        asked = Parameters(bundle, device=device_choice.resolve(self.node.device), threads=self.node.threads or None)
+        return self._paces.find(asked, self.node.volume)
 
     def rememberPace(self, run) -> None:
         if run is not None and run.pace is not None:

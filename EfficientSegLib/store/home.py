@@ -89,7 +89,9 @@ def refuse_without_room(folder: Path, wanted: int, name: str) -> None:
 
 
 def megabytes(size: int) -> str:
-    """Bytes in words: 3.2 MB."""
+    """Bytes in words: 12 kB, 3.2 MB, 1.25 GB."""
+    if size < 1e5:
+        return f"{size / 1e3:.0f} kB"
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
 
 

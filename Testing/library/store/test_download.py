@@ -296,7 +296,7 @@ def test_nobody_listening_is_said(tmp_path, server):
 
 def test_a_full_disk_is_said_before_and_on_the_way(server, manifest, home, monkeypatch):
     monkeypatch.setattr(homes.shutil, "disk_usage", lambda _: type("Disk", (), {"free": 1000})())
-    with pytest.raises(BundleError, match="The download needs 1.0 MB, and the disk has 0.0 MB free"):
+    with pytest.raises(BundleError, match="The download needs 1.0 MB, and the disk has 1 kB free"):
         download_weights(manifest, home, **QUICK)
     monkeypatch.undo()
 
