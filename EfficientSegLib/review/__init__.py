@@ -92,7 +92,7 @@ def _places(evidence: Evidence, labels: np.ndarray, bundle: Bundle, one_ml: floa
 
 
 def _about(evidence: Evidence, number: int, kind: str, values: Sequence[int], doubted: Sequence[int]) -> int:
-    """Label value of the segment that a place is about: what changed most, or is doubted most, or has most surface; 0 for none."""
+    """Label value of the segment a place is about: most changed, or most doubted, or with most surface; 0: none."""
     counts = evidence.counts
     changed, surface = counts.changed_by_label[number, 1:], counts.surface_by_label[number, 1:]
     doubt = doubted[int(evidence.doubted_label[number])]

@@ -17,6 +17,7 @@ from worker_client import PATIENCE_SECONDS, WorkerClient
 
 from EfficientSegLib import protocol
 from EfficientSegLib.environment import is_running, worker_environment
+from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.protocol import (
     ClassWeights,
@@ -82,7 +83,7 @@ def wait_until(fact, seconds: float = PATIENCE_SECONDS) -> bool:
 def test_a_run_tells_its_events_in_order_and_ends_once(worker, request_for):
     events = worker.ask(request_for())
     names = kinds(event for event in events if not isinstance(event, (Progress, protocol.Warned)))
-    assert names == ["Started", "Patches", "ClassWeights", "Partial", "Pace", "Finished"]
+    assert names == ["Started", "Patches", "ClassWeights", "Partial", "Pace", "Reviewed", "Pace", "Finished"]
     assert events[0] == Started(worker.process.pid, "cpu", 1)
     fractions = [event.fraction for event in events if isinstance(event, Progress)]
     assert fractions == sorted(fractions) and fractions[-1] <= 1
@@ -350,6 +351,27 @@ def test_a_killed_worker_leaves_no_process_and_nothing_outside_its_folder(reques
         worker.process.wait()
         assert not is_running(pid)
     assert not list(temporary.iterdir())
+
+
+def test_after_a_worker_was_killed_during_more_the_next_one_begins_anew_and_ends_the_same(request_for):
+    corner = PatchBox((38, 34, 42), (40, 36, 44))
+    refine = request_for(options={"top_k": 3}, first=(corner,), only_first=True, keep=True)
+    with WorkerClient() as worker:
+        first = worker.ask(request_for("slow", options={"top_k": 3}, keep=True))[-1]
+        worker.send(request_for("slow", options={"top_k": None}, continue_from=first.run_id, keep=True))
+        while not (isinstance(event := worker.next(), Progress) and event.done >= 6):
+            pass
+        worker.process.kill()
+        worker.rest()
+    with WorkerClient() as worker:
+        events = worker.ask(replace(refine, continue_from=first.run_id))
+        assert any("computed anew" in event.text for event in events if isinstance(event, protocol.Warned))
+        anew = np.load(events[-1].labels)
+        assert not list(Path(refine.output_dir).glob(".*.part"))
+        kept = worker.ask(request_for(options={"top_k": 3}, keep=True))[-1]
+        refined = worker.ask(replace(refine, continue_from=kept.run_id))[-1]
+        assert refined.patches_read == events[-1].patches_read > 3
+        np.testing.assert_array_equal(np.load(refined.labels), anew)
 
 
 PARENT = """
