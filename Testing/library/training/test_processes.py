@@ -66,6 +66,28 @@ def test_two_processes_started_by_us_equal_the_mean_gradient_of_two_single_runs(
     assert_moments_are_a_tenth_of(mean_gradients(pair, data_folder), tmp_path)
 
 
+def test_two_processes_agree_on_running_statistics_and_thaw_together(slices_json, data_folder, tmp_path):
+    slices_json["bundle"]["network"]["options"] = {"encoder": "light", "width": 0.1}
+    changes = {"processes": 2, "iterations": 2, "frozen": [{"part": "encoder", "share": 0.5}]}
+    pair = config(slices_json, **changes)
+    train(pair, data_folder, tmp_path)
+    means = []
+    for rank in (0, 1):  # the first iteration alone: the decoder's statistics of each process by itself
+        run = Run(pair, data_folder, Place(rank, 1))
+        untouched = run.model.encoder.stem[1].running_mean.clone()
+        run.step()
+        assert torch.equal(run.model.encoder.stem[1].running_mean, untouched)
+        means.append({name: part for name, part in run.model.state_dict().items() if name.startswith("decoder.")})
+    first = config(slices_json, **{**changes, "iterations": 1, "frozen": [{"part": "encoder"}]})
+    train(first, data_folder, tmp_path / "first")
+    state = state_of(tmp_path / "first")["model"]
+    for name in [name for name in means[0] if name.endswith(("running_mean", "running_var"))]:
+        torch.testing.assert_close(state[name], (means[0][name] + means[1][name]) / 2)
+    assert any(not torch.equal(means[0][name], means[1][name]) for name in means[0] if name.endswith("running_mean"))
+    thawed = state_of(tmp_path)["model"]["encoder.stem.1.running_mean"]
+    assert not torch.equal(thawed, state["encoder.stem.1.running_mean"])
+
+
 def test_two_processes_started_by_torchrun_equal_the_mean_gradient_of_two_single_runs(tiny_json, data_folder, tmp_path):
     changes = {"processes": 2, "iterations": 1, "clip": 1e6}
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
