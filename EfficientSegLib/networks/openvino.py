@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import DeviceError
-from EfficientSegLib.networks import GlobalLocalModel
+from EfficientSegLib.networks import GlobalLocalModel, SliceModel
 from EfficientSegLib.networks.inference import parts
 
 KEPT_SHAPES = 3  # compiled forms kept per network: each holds the weights again
@@ -33,6 +33,10 @@ def for_openvino(model: nn.Module, precision: str = "fp32", in_channels: int = 1
         DeviceError: OpenVINO is not installed, or cannot convert the network.
     """
     model.eval()
+    if isinstance(model, SliceModel):
+        from EfficientSegLib.networks.openvino_slices import OpenVINOSlices
+
+        return OpenVINOSlices(model, precision)
     if not isinstance(model, GlobalLocalModel):
         return OpenVINONetwork(model, precision, in_channels)
     for name, network in parts(model):
@@ -49,9 +53,9 @@ class OpenVINONetwork(nn.Module):
         self.size_multiple, self.num_labels = network.size_multiple, network.num_labels
         self.feature_channels = getattr(network, "feature_channels", None)
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)  # callers ask the parameters for the device
-        self._hint = _HINTS[precision]
-        self._compiled: OrderedDict[tuple, Any] = OrderedDict()
-        self._core, self._model = _convert(network, in_channels)
+        example = torch.zeros(1, in_channels, *(2 * multiple for multiple in network.size_multiple))
+        traced = _FeaturesAndLogits(network) if hasattr(network, "features_and_logits") else network
+        self._run = Converted(traced, (example,), precision)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, I, J, K) -> logits (B, L, I, J, K)."""
@@ -68,13 +72,31 @@ class OpenVINONetwork(nn.Module):
         features, logits = self._run(x)
         return features, logits
 
-    def _run(self, x: Tensor) -> list[Tensor]:
-        compiled = self._for_shape(tuple(x.shape))
-        found = compiled([x.float().contiguous().numpy()])
+
+class Converted:
+    """Something of torch run by OpenVINO: converted once, compiled for each shape of what it is given.
+
+    Args:
+        network: in evaluation mode, from tensors to one or several tensors.
+        examples: what it takes; of each the first axis and those behind the second may be of any length later.
+        precision: "fp32" or "bf16".
+
+    Raises:
+        DeviceError: OpenVINO is not installed, or cannot convert the network.
+    """
+
+    def __init__(self, network: nn.Module, examples: tuple[Tensor, ...], precision: str) -> None:
+        self._hint = _HINTS[precision]
+        self._compiled: OrderedDict[tuple, Any] = OrderedDict()
+        self._core, self._model = _convert(network, examples)
+
+    def __call__(self, *given: Tensor) -> list[Tensor]:
+        compiled = self._for_shapes(tuple(tuple(x.shape) for x in given))
+        found = compiled([x.float().contiguous().numpy() for x in given])
         return [torch.from_numpy(found[index].copy()) for index in range(len(compiled.outputs))]
 
-    def _for_shape(self, shape: tuple[int, ...]) -> Any:
-        key = (shape, torch.get_num_threads())
+    def _for_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        key = (shapes, torch.get_num_threads())
         if key not in self._compiled:
             while len(self._compiled) >= KEPT_SHAPES:
                 self._compiled.popitem(last=False)
@@ -82,7 +104,7 @@ class OpenVINONetwork(nn.Module):
             settings = {"INFERENCE_PRECISION_HINT": self._hint, "INFERENCE_NUM_THREADS": key[1], "NUM_STREAMS": 1}
             try:
                 fixed = self._model.clone()
-                fixed.reshape(list(shape))
+                fixed.reshape({index: list(shape) for index, shape in enumerate(shapes)})
                 self._compiled[key] = self._core.compile_model(fixed, "CPU", settings)
             except RuntimeError as error:
                 raise _refused(error) from error
@@ -99,7 +121,7 @@ class _FeaturesAndLogits(nn.Module):
         return self.network.features_and_logits(x)
 
 
-def _convert(network: nn.Module, in_channels: int) -> tuple[Any, Any]:
+def _convert(network: nn.Module, examples: tuple[Tensor, ...]) -> tuple[Any, Any]:
     """OpenVINO's core, and the network in its form with free axes."""
     try:
         with _nothing_reported():
@@ -112,15 +134,14 @@ def _convert(network: nn.Module, in_channels: int) -> tuple[Any, Any]:
             why=f"This Python has no usable package of this name ({error}).",
             mend="Install it (pip install openvino), or choose the backend 'torch'.",
         ) from error
-    traced = _FeaturesAndLogits(network) if hasattr(network, "features_and_logits") else network
-    example = torch.zeros(1, in_channels, *(2 * multiple for multiple in network.size_multiple))
+    free = {index: [-1, *x.shape[1:2], *[-1] * (x.dim() - 2)] for index, x in enumerate(examples)}
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of shapes it takes as fixed; none decides anything here
             front_end = FrontEndManager().load_by_framework("pytorch")
-            decoder = TorchScriptPythonDecoder(traced, example_input=example)  # must outlive the conversion
+            decoder = TorchScriptPythonDecoder(network, example_input=examples)  # must outlive the conversion
             model = front_end.convert(front_end.load(decoder))
-        model.reshape([-1, in_channels, -1, -1, -1])
+        model.reshape(free)
         return openvino.Core(), model
     except Exception as error:  # tracing and conversion fail in many ways, each of which means the same
         raise _refused(error) from error

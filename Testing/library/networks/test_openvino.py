@@ -11,7 +11,8 @@ import torch
 
 from EfficientSegLib import devices, networks
 from EfficientSegLib.environment import ROOT
-from EfficientSegLib.errors import DeviceError
+from EfficientSegLib.errors import DeviceError, VolumeError
+from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.networks.openvino import for_openvino
 
 UNET = {"channels": [4, 6, 6], "strides": [2, 2, 1]}
@@ -68,6 +69,35 @@ def test_nmsw_gives_the_same_proposal_and_patches():
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
         patch = x[..., :16, :16, :16]
         torch.testing.assert_close(plain.local(patch), model.local(patch), rtol=1e-4, atol=1e-3)
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("segmate", {"width": 0.25}),
+        ("segmate", {"width": 0.25, "slices": 1, "position": False}),
+        ("segmate_vanilla", {}),
+    ],
+)
+def test_a_slice_network_gives_the_same_masks_and_presence_for_every_size_with_and_without_position(name, options):
+    plain = build(name, {"encoder": "light", **options})
+    model = for_openvino(copy.deepcopy(plain))
+    assert isinstance(model, SliceModel) and model.size_multiple == plain.size_multiple
+    for shape in ((2, plain.slices, 64, 96), (1, plain.slices, 32, 64)):
+        x, position = torch.randn(*shape), torch.rand(shape[0])
+        with torch.inference_mode():
+            for given in ((x, position), (x,)):
+                torch.testing.assert_close(model(*given), plain(*given), rtol=1e-4, atol=1e-4)
+                for one, other in zip(model.with_presence(*given), plain.with_presence(*given)):
+                    assert one is other is None or torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+def test_a_slice_of_a_wrong_size_is_refused_in_words():
+    model = for_openvino(build("segmate", {"encoder": "light", "width": 0.25}))
+    with pytest.raises(VolumeError, match="multiples of.*Pad the slices"):
+        model(torch.zeros(1, 3, 50, 64))
 
 
 @needs_openvino
