@@ -5,7 +5,7 @@ names the part. Positions are points of the patient (RAS, with any parent transf
 the scan lies.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,8 @@ class Extent:
         return (point - self.low) / np.maximum(self.high - self.low, 1e-6)
 
 
-def extents(labels: np.ndarray, step: int, points: Points) -> dict[int, Extent]:
-    """The extent of every structure.
+def extents(labels: np.ndarray, step: int, points: Points) -> Generator[None, None, dict[int, Extent]]:
+    """The extent of every structure, one per step.
 
     Args:
         labels: label values, (I, J, K), every `step`-th voxel of the volume.
@@ -45,11 +45,13 @@ def extents(labels: np.ndarray, step: int, points: Points) -> dict[int, Extent]:
     """
     places = np.flatnonzero(labels)
     values = labels.ravel()[places]
+    yield
     order = np.argsort(values, kind="stable")
     values, places = values[order], places[order]
     starts = np.flatnonzero(np.diff(values, prepend=-1)) if values.size else []
     found = {}
     for start, stop in zip(starts, [*starts[1:], values.size]):
+        yield
         chosen = places[start : stop : max((stop - start) // MOST_SAMPLES, 1)]
         index = np.stack(np.unravel_index(chosen, labels.shape), axis=1) * step
         low, high = np.percentile(points(index), (TRIM, 100 - TRIM), axis=0)

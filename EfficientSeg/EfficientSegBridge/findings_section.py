@@ -27,8 +27,14 @@ class FindingsSection(Section):
 
     @property
     def isLive(self) -> bool:
-        """True while a run is under way, or where it has ended without a record."""
+        """True while a run is under way."""
         return self._run is not None and self._run is self._logic.run and self._run.running
+
+    @property
+    def canGoOn(self) -> bool:
+        """True if what is shown is a result of this session, to which more patches can be added."""
+        result = self._logic.result
+        return result is not None and result.segments.node is self.segmentation
 
     @property
     def segmentation(self):

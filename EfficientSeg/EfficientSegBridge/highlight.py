@@ -12,20 +12,13 @@ WIDTH = 4  # pixels; the boxes of the overlay have 2, so that it is told by more
 
 
 class Highlight:
-    """One box at a time. It is not saved, cannot be picked, and is in no selector.
-
-    Args:
-        owner: a name: each owner has a box of its own.
-    """
-
-    def __init__(self, owner: str) -> None:
-        self._owner = owner
+    """One box in the scene, whoever shows it. It is not saved, cannot be picked, and is in no selector."""
 
     @property
     def node(self):
         """The model node, or None."""
         for node in slicer.util.getNodesByClass("vtkMRMLModelNode"):
-            if node.GetAttribute(ROLE) == self._owner:
+            if node.GetAttribute(ROLE):
                 return node
         return None
 
@@ -44,7 +37,7 @@ class Highlight:
     def _make(self):
         node = slicer.vtkMRMLModelNode()
         node.SetName(_("EfficientSeg: the place that is looked at"))
-        node.SetAttribute(ROLE, self._owner)
+        node.SetAttribute(ROLE, "1")
         node.SetHideFromEditors(True)
         node.SetSaveWithScene(False)
         node.SetSelectable(False)

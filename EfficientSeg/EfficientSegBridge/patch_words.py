@@ -38,3 +38,8 @@ def detail(findings: Findings, patch: ScoredBox, where: str) -> str:
     if not named:
         return said + " " + _("It changed next to nothing.")
     return said + " " + _("Gained or lost: {names}.").format(names=", ".join(named))
+
+
+def loaded() -> str:
+    """What is said of a result that this session has not computed."""
+    return _("This comes from the saved scene, which does not keep what was read: more patches mean computing anew.")

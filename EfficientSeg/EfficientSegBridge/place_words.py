@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from EfficientSegBridge import anatomy, nodes, world
 from EfficientSegBridge.findings import Findings
 from EfficientSegBridge.segment_layers import labelPart
@@ -9,6 +11,7 @@ from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.geometry import PatchBox, whole
 
 MOST_VOXELS = 1_500_000  # of the volume that are looked at, for how far structures reach
+SLAB = 12  # planes of these in one step
 MOST_ACROSS = 20  # voxels looked at along each axis of a box
 
 
@@ -28,14 +31,18 @@ class PlaceWords:
 
     def preparing(self) -> Iterator[None]:
         """Find out how far the structures reach, in steps; before it is through, only names are said."""
-        box = whole(nodes.shape(self._volume))
-        step = max(round((box.shape[0] * box.shape[1] * box.shape[2] / MOST_VOXELS) ** (1 / 3)), 1)
+        shape = nodes.shape(self._volume)
+        step = max(round((shape[0] * shape[1] * shape[2] / MOST_VOXELS) ** (1 / 3)), 1)
+        slabs = []
         try:
-            labels = labelPart(self._segmentation, self._volume, self._findings.bundle, box, step)
+            for k in range(0, shape[2], SLAB * step):
+                box = PatchBox((0, 0, k), (*shape[:2], min(k + SLAB * step, shape[2])))
+                slabs.append(labelPart(self._segmentation, self._volume, self._findings.bundle, box, step))
+                yield
         except VolumeError:  # moved or resampled since: then there is no part to be named
             return
-        yield
-        self._extents = anatomy.extents(labels, step, lambda voxels: world.toWorld(self._volume, voxels))
+        labels = np.concatenate(slabs, axis=2)
+        self._extents = yield from anatomy.extents(labels, step, lambda voxels: world.toWorld(self._volume, voxels))
         self._said = {}
 
     def say(self, box: PatchBox, value: int | None = None) -> str:

@@ -38,7 +38,7 @@ class ReviewSection(FindingsSection):
         self._places: PlaceWords | None = None
         self._placesOf: object = None
         self._table = ReviewTable(ui.reviewTable, self._goTo)
-        self._highlight = Highlight("review")
+        self._highlight = Highlight()
         self._steps = Steps(self._onTrouble)
         ui.reviewStructureSelector.connect("currentIndexChanged(int)", self._onStructure)
         ui.reviewNextButton.connect("clicked()", lambda: self._goTo(self._review.following(1)))

@@ -31,7 +31,7 @@ class WhySection(FindingsSection):
         self._shown = Findings()
         self._weights = ClassWeightsTable(ui.weightsTable, ui.weightsLabel)
         self._table = PatchTable(ui.patchesTable, self._onChosen)
-        self._highlight = Highlight("why")
+        self._highlight = Highlight()
         self._clicks = SliceClicks(self._onClicked)
         self._steps = Steps(self._onTrouble)
         self._saidFor: object = None
@@ -65,7 +65,8 @@ class WhySection(FindingsSection):
         if self.record.trouble and not self.isLive:
             return self.record.trouble
         if findings.candidates:
-            return words.patches(len(findings.patches) if self.isLive else findings.read, findings.candidates)
+            said = words.patches(len(findings.patches) if self.isLive else findings.read, findings.candidates)
+            return said if self.isLive or self.canGoOn else f"{said} {patch_words.loaded()}"
         if findings.bundle and not self.isLive:
             return _("This strategy chooses no patches.")
         return self._before

@@ -232,7 +232,7 @@ class TestPanel(ReviewedCase):
         self.assertEqual(self.ui.reviewProgressLabel.text, "1 of 3 seen")
         self.assertEqual(self.ui.reviewTable.currentRow(), 0)
         bounds = np.zeros(6)
-        Highlight("review").node.GetRASBounds(bounds)
+        Highlight().node.GetRASBounds(bounds)
         np.testing.assert_allclose((bounds[::2] + bounds[1::2]) / 2, self.at((7, 3.5, 3.5)), atol=1e-6)
         self.ui.reviewNextButton.click()
         self.ui.reviewPreviousButton.click()
@@ -277,7 +277,7 @@ class TestPanel(ReviewedCase):
         editor = slicer.util.getModuleWidget("SegmentEditor").editor
         self.assertIs(editor.segmentationNode(), self.result())
         self.assertEqual(editor.currentSegmentID(), "played_2")
-        self.assertIsNone(Highlight("review").node)
+        self.assertIsNone(Highlight().node)
         slicer.util.selectModule("EfficientSeg")
         self.assertEqual(self.row(0)[0], "✎")
 
@@ -291,7 +291,7 @@ class TestPanel(ReviewedCase):
         self.assertEqual(self.row(0)[0], "✓")
         self.ui.reviewTable.selectRow(1)
         self.ui.rejectButton.click()
-        (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        node = self.logic.getParameterNode().segmentation
         self.assertTrue(labelsOf(node, "played_1", self.volume)[2, 2:6, 2:6].all())
 
     def test_during_a_run_nothing_is_decided(self) -> None:
