@@ -30,6 +30,7 @@ from EfficientSegBridge.run import SegmentationRun
 from EfficientSegBridge.run_chain import RunChain
 from EfficientSegBridge.studies import Studies
 from EfficientSegBridge.worker_process import WorkerProcess
+from EfficientSegLib.errors import OptionError
 
 
 class EfficientSeg(ScriptedLoadableModule):
@@ -165,7 +166,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         self._makeWorker = makeWorker or (lambda externalPython: WorkerProcess(workerCommand(externalPython)))
         self._worker = None
         self._workerPython = self._python = ""
-        self.studies = Studies(self._warmWorker, lambda: self.running)
+        self.studies = Studies(self.warmWorker, lambda: self.running)
         run_folder.sweep()
 
     def getParameterNode(self) -> EfficientSegParameterNode:
@@ -256,10 +257,21 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
 
     def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier) -> SegmentationRun:
         self.studies.refuseOthers()
-        worker = self._warmWorker(self._python)
+        worker = self.warmWorker(self._python)
         return SegmentationRun(volumeNode, parameters, worker, self.overlay, listener, earlier)
 
-    def _warmWorker(self, externalPython: str):
+    def warmWorker(self, externalPython: str):
+        """The one background process, for a request of whoever asks first.
+
+        Raises:
+            OptionError: it is at work.
+        """
+        if self._worker is not None and self._worker.busy:
+            raise OptionError(
+                _("The background process is at work."),
+                why=_("It does one thing at a time: a run, a study, or the device test."),
+                mend=_("Wait until that has ended, or stop it."),
+            )
         if self._worker is not None and externalPython != self._workerPython:
             self._worker.stop()
             self._worker = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import slicer
 
+from EfficientSegBridge import pip_words
 from EfficientSegBridge.translation import _
 from EfficientSegLib.environment import ROOT
 from EfficientSegLib.errors import EfficientSegError
@@ -99,9 +100,9 @@ def _installTorch(requirement: str) -> None:
             askConfirmation=False, torchVersionRequirement=version
         )
     except Exception as error:  # pip's failures have no common type
-        raise _failed("PyTorch", error) from error
+        raise failed("PyTorch", error) from error
     if installed is None:
-        raise _failed("PyTorch", RuntimeError(_("the PyTorch extension gave up")))
+        raise failed("PyTorch", RuntimeError(_("the PyTorch extension gave up")))
 
 
 def _installOthers(others: list[str]) -> None:
@@ -113,15 +114,15 @@ def _installOthers(others: list[str]) -> None:
         else:
             slicer.util.pip_install(others)
     except Exception as error:  # pip's failures have no common type
-        raise _failed(", ".join(packageName(requirement) for requirement in others), error) from error
+        raise failed(", ".join(packageName(requirement) for requirement in others), error) from error
 
 
-def _failed(names: str, error: Exception) -> InstallError:
+def failed(names: str, error: object) -> InstallError:
+    """An installation that failed, with the reason as far as pip's words tell it."""
+    kind = pip_words.explain(str(error))
+    last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
     return InstallError(
         _("{names} could not be installed.").format(names=names),
-        why=f"{error}.",
-        mend=_(
-            "Check the network and the disk's free space and try again; behind a proxy, set HTTPS_PROXY before "
-            "Slicer starts."
-        ),
+        why=f"{kind.why} ({last.rstrip('.')}.)" if last else kind.why,
+        mend=kind.mend,
     )

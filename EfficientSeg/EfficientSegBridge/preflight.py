@@ -41,8 +41,8 @@ def check(volumeNode, bundle: Bundle | None, torch: TorchState, device: str, bun
         device: auto, cpu, cuda or mps.
         bundleTrouble: what is wrong with the chosen bundle.
     """
-    found = [*_volume(volumeNode, bundle), *_bundle(bundle, bundleTrouble), *_torch(torch), *_device(torch, device)]
-    found += _room(volumeNode, bundle)
+    found = [*_volume(volumeNode, bundle), *_bundle(bundle, bundleTrouble), *torchFindings(torch)]
+    found += [*_device(torch, device), *_room(volumeNode, bundle)]
     return sorted(found, key=lambda finding: ORDER.index(finding.level))
 
 
@@ -97,7 +97,8 @@ def _bundle(bundle: Bundle | None, trouble: str) -> list[Finding]:
     return [Finding("wait", "bundle", _("No model is chosen."), _("Choose one, or browse for a bundle's folder."))]
 
 
-def _torch(torch: TorchState) -> list[Finding]:
+def torchFindings(torch: TorchState) -> list[Finding]:
+    """The state of PyTorch and of what the worker needs beside it, with its cure."""
     again = _("Install it again with the PyTorch extension, or choose another Python under Advanced.")
     if torch.state == "unknown":
         return [Finding("wait", "torch", _("Looking for PyTorch …"))]

@@ -99,8 +99,9 @@ class Studies:
                 why=_("The queue is empty, or all of it is done with this model and effort."),
                 mend=_("Add studies first."),
             )
+        worker = self._warmWorker(externalPython)
         self._openBooks(parameters)
-        self._parameters, self._worker = parameters, self._warmWorker(externalPython)
+        self._parameters, self._worker = parameters, worker
         self.running, self._stopping, self.text = True, False, ""
         self._changed()
         self._nextTimer.start()

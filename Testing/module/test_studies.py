@@ -307,7 +307,8 @@ class TestFolderTree(StudiesCase):
 
     def addTree(self) -> None:
         self.add()
-        listing = next(s for s in self.panel._sections if isinstance(s, studies_section.StudiesSection))._listing
+        sections = self.panel._sections.parts
+        listing = next(part for part in sections if isinstance(part, studies_section.StudiesSection))._listing
         self.assertTrue(waitUntil(lambda: not listing.running, 60))
 
     def test_a_tree_is_mirrored_with_books_that_the_command_line_keeps_too(self) -> None:
@@ -358,7 +359,7 @@ class TestFolderTree(StudiesCase):
             self.start()
             self.assertIn("Another queue is at work", self.ui.studiesLabel.text)
             self.assertFalse(self.studies.running)
-        self.assertIsNone(self.logic.worker)
+        self.assertFalse(self.logic.worker.running)
 
     def test_a_folder_that_is_not_there_is_told(self) -> None:
         self.ui.studiesInputEdit.currentPath = str(self.folder / "nowhere")
