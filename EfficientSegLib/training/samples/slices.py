@@ -27,6 +27,7 @@ from EfficientSegLib.training.samples import Along, Sample, SliceBatch, Source, 
 from EfficientSegLib.training.samples.brightness import STEPS, Brightness, BrightnessOptions, check_shares
 from EfficientSegLib.training.samples.framing import mirror_pairs, sides_left_alone
 from EfficientSegLib.training.samples.plane import Plane, bend, placed, places, resample, turn_matrix
+from EfficientSegLib.training.samples.stacks import chosen_slices, neighbours, whole_stacks
 
 GIVES = SliceBatch
 PLACING = ("focus", "translation", "translation_share", "memory_share")  # options of `volume` that leave shapes alone
@@ -138,8 +139,10 @@ class SliceSource:
     def _stacks(self, generator: np.random.Generator) -> Stacks:
         """Stacks of a new sample of the inner source."""
         sample = self._inner.draw(generator)
-        along, half = _along(sample), self._frame.slices // 2
-        chosen = chosen_slices(sample.target, whole_stacks(along, half), self._options, generator)
+        options, along, half = self._options, _along(sample), self._frame.slices // 2
+        chosen = chosen_slices(
+            sample.target, whole_stacks(along, half), options.slices_per_volume, options.foreground, generator
+        )
         first, stop = along.shown
         indices = np.clip(np.asarray(chosen)[:, None] + np.arange(-half, half + 1), first, stop - 1)
         stacks = sample.image[0].index_select(2, torch.from_numpy(indices.reshape(-1)))
@@ -193,58 +196,6 @@ class SliceSource:
         lookup = torch.arange(IGNORE + 1, dtype=torch.uint8)
         lookup[: len(frame.pairs)] = frame.pairs.to(torch.uint8)
         return image, lookup[target.long()], annotated[frame.pairs]
-
-
-def neighbours(slices: Tensor, count: int) -> Tensor:
-    """The stack around each slice, neighbours repeated at the ends: (Z, H, W) -> a view (Z, count, H, W)."""
-    half = count // 2
-    ends = [slices[:1].expand(half, -1, -1), slices, slices[-1:].expand(half, -1, -1)]
-    return torch.cat(ends).unfold(0, count, 1).movedim(-1, 1)
-
-
-def whole_stacks(along: Along, half: int) -> np.ndarray:
-    """Slices of a sample that show the case and whose neighbours were not cut off, ascending.
-
-    A part thinner than a stack that lies inside its case (a thin slab of `body`) is taken for a whole scan: there, all
-    slices count.
-    """
-    first, stop = along.shown
-    start = first if along.index(first) < 0.5 * along.step else first + half
-    end = stop if along.index(stop - 1) > along.length - 1 - 0.5 * along.step else stop - half
-    return np.arange(start, end) if start < end else np.arange(first, stop)
-
-
-def chosen_slices(
-    target: Tensor, from_these: np.ndarray, options: Options, generator: np.random.Generator
-) -> list[int]:
-    """`slices_per_volume` of the slices that stacks can be made for; one comes twice only once all were taken.
-
-    Args:
-        target: (I, J, K), channels or IGNORE.
-    """
-    there = _labels_by_slice(target)[from_these]
-    there[:, [0, IGNORE]] = False
-    left = np.ones(len(from_these), dtype=bool)
-    chosen = []
-    for _ in range(options.slices_per_volume):
-        if not left.any():
-            left[:] = True
-        candidates = left
-        labels = np.flatnonzero(there[left].any(axis=0))
-        if len(labels) and generator.random() < options.foreground:
-            candidates = left & there[:, labels[int(generator.integers(len(labels)))]]
-        number = int(generator.choice(np.flatnonzero(candidates)))
-        left[number] = False
-        chosen.append(int(from_these[number]))
-    return chosen
-
-
-def _labels_by_slice(target: Tensor) -> np.ndarray:
-    """Whether each value is in each slice of (I, J, K), (K, 256), bool."""
-    slices = target.shape[2]
-    pairs = target.reshape(-1, slices).int() + torch.arange(slices, dtype=torch.int32) * (IGNORE + 1)
-    counts = torch.bincount(pairs.flatten(), minlength=slices * (IGNORE + 1))
-    return (counts > 0).view(slices, IGNORE + 1).numpy()
 
 
 def _along(sample: Sample) -> Along:

@@ -13,7 +13,7 @@ from EfficientSegLib.training.config import TrainConfig, check
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.samples import Along, source
 from EfficientSegLib.training.samples.brightness import STEPS
-from EfficientSegLib.training.samples.slices import Options, chosen_slices, neighbours, whole_stacks
+from EfficientSegLib.training.samples.stacks import chosen_slices, neighbours, whole_stacks
 
 SPACING = (8.0, 8.0, 8.0)
 OFF = dict.fromkeys((*STEPS, "mirror", "flip", "affine", "elastic"), 0.0)
@@ -138,8 +138,7 @@ def test_a_share_of_the_slices_holds_a_label_drawn_at_random(slices_json, tmp_pa
 def test_a_slice_comes_twice_only_once_all_were_taken():
     target, generator = torch.zeros(4, 4, 6, dtype=torch.uint8), np.random.default_rng(0)
     target[..., 2], target[0, 0, 3] = 1, IGNORE
-    options = Options(slices_per_volume=8, foreground=1.0)
-    chosen = chosen_slices(target, np.arange(1, 6), options, generator)
+    chosen = chosen_slices(target, np.arange(1, 6), 8, 1.0, generator)
     assert chosen[0] == 2 and sorted(chosen[:5]) == [1, 2, 3, 4, 5] and len(chosen) == 8
 
 
