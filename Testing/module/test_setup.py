@@ -45,7 +45,7 @@ GPU = {**CPU, "device": "cuda", "title": "Old GPU", "seconds": 2.0}
 class SetUpCase(WidgetCase):
     def setUp(self) -> None:
         super().setUp()
-        self.section = next(part for part in self.panel._sections.parts if isinstance(part, SetUpSection))
+        self.section = next(part for part in self.panel._sections if isinstance(part, SetUpSection))
         # Real probes would change the state behind the test's back.
         self.probe = mock.patch.object(self.panel._probe, "ask")
         self.asked = self.probe.start()

@@ -307,7 +307,7 @@ class TestFolderTree(StudiesCase):
 
     def addTree(self) -> None:
         self.add()
-        sections = self.panel._sections.parts
+        sections = self.panel._sections
         listing = next(part for part in sections if isinstance(part, studies_section.StudiesSection))._listing
         self.assertTrue(waitUntil(lambda: not listing.running, 60))
 
