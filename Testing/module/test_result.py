@@ -20,7 +20,6 @@ class TestStatistics(ReviewedCase):
         super().setUp()
         self.folder = Path(makeFolder()) / "Dr. Jöhn Ωé"
         self.folder.mkdir()
-        self.statistics = self.panel._sections[0]._statistics
         self.asked = []
         self.askPath = save_dialog.askPath
         save_dialog.askPath = self.answer
@@ -34,7 +33,8 @@ class TestStatistics(ReviewedCase):
         return str(self.folder / f"saved{ending}")
 
     def measured(self) -> None:
-        self.assertTrue(waitUntil(lambda: not self.statistics.busy))
+        table = self.ui.statisticsTable
+        self.assertTrue(waitUntil(lambda: table.rowCount and table.item(0, 2).text() != "…"))
 
     def cells(self, row: int) -> list[str]:
         return [self.ui.statisticsTable.item(row, column).text() for column in range(5)]
@@ -61,7 +61,9 @@ class TestStatistics(ReviewedCase):
     def test_they_follow_a_rejected_place_and_the_users_edits(self) -> None:
         self.run_()
         self.measured()
-        statistics_table.show(self.statistics._writeTable())
+        layout = slicer.app.layoutManager().layout
+        self.menu("Show as table")
+        slicer.app.layoutManager().setLayout(layout)
         table = statistics_table.tableNode(self.result()).GetTable
         self.assertAlmostEqual(table().GetValue(0, 1).ToDouble(), 0.06, 2)
         self.ui.reviewButton.collapsed = False
@@ -149,7 +151,7 @@ class TestStatistics(ReviewedCase):
         self.assertTrue(waitUntil(lambda: self.ui.statisticsTable.rowCount == 2, 5))
         self.measured()
         self.assertEqual(self.cells(0), before)
-        (node,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        node = self.logic.getParameterNode().segmentation
         self.assertEqual(statistics_table.tableNode(node).GetTable().GetNumberOfRows(), 2)
 
     def test_file_names_bear_any_name(self) -> None:
