@@ -36,8 +36,8 @@ class ModelKeeper:
 class RunKeeper:
     """Keeps what the last run has read, so that the next one can read on; gone once any other run begins.
 
-    It holds the prepared volume, the coarse logits and the patch logits (see `strategies.reading.Reading`), in memory
-    up to the strategy's `memory_mb`, beyond that in a file that goes with the process.
+    It holds the prepared volume, the coarse logits and labels, and the patch logits (see `strategies.reading.Reading`),
+    these in memory up to the strategy's `memory_mb`, beyond that in a file that goes with the process.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
 from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
-from EfficientSegLib.geometry import Index, ScoredBox
+from EfficientSegLib.geometry import Index, PatchBox, ScoredBox
 from EfficientSegLib.listener import Listener
 from EfficientSegLib.live import Clock, Live, by_label, scored_in_source
 from EfficientSegLib.live_slabs import LiveSlabs
@@ -48,6 +48,8 @@ class Segmentation:
     unit: str = "patches"  # what was read one by one: "patches", or "slices"
     masks: Masks | None = field(default=None, repr=False, compare=False)  # overlapping labels, where they were wanted
     prepared_shape: Index | None = None  # voxels that the network's costs count from
+    region: PatchBox | None = None  # of the input volume; outside it labels are 0
+    coarse_labels: np.ndarray | None = field(default=None, repr=False, compare=False)  # for the review of what goes on
     reading: "Reading | None" = field(default=None, repr=False, compare=False)  # what `segment(earlier=)` goes on from
 
 
@@ -196,9 +198,11 @@ def segment(
         clean_masks(masks, bundle)
     clock.lap("restore")
     patches = tuple(scored_in_source(patch, prepared) for patch in prediction.patches)
+    coarse = None
     if prediction.reading is not None and listener.wants_review:
         listener.progress("review", 0.97)
-        seen = review(labels, run.coarse_labels, prediction.reading, patches, prepared, bundle, wishes.region)
+        coarse = _coarse_labels(run, earlier, wishes)
+        seen = review(labels, coarse, prediction.reading, patches, prepared, bundle, wishes.region)
         listener.reviewed(seen)
         clock.lap("review")
     run.ended()
@@ -210,12 +214,21 @@ def segment(
         patches_read=prediction.logits.patches_read,
         patches_total=prediction.planned,
         candidates=prediction.candidates,
+        region=wishes.region,
+        coarse_labels=coarse,
         reading=prediction.reading,
         unit=strategies.unit(name),
         masks=None if masks is None else masks.turned_back(prepared.axes, prepared.flips),
         seconds=clock.seconds,
         prepared_shape=tuple(prepared.array.shape[1:]),
     )
+
+
+def _coarse_labels(run: Live, earlier: Segmentation | None, wishes: Wishes) -> np.ndarray | None:
+    """Labels before any patch was read, where they were made in this run or in the one it goes on from."""
+    if run.coarse_labels is None and earlier is not None and earlier.region == wishes.region:
+        return earlier.coarse_labels
+    return run.coarse_labels
 
 
 def _reading(earlier: Segmentation, strategy: str) -> "Reading":

@@ -135,10 +135,20 @@ def test_a_run_that_goes_on_is_reviewed_as_one_run_of_both(volume):
     model = Halves().eval()
     listener = Viewing()
     first = segment(volume, bundle(), model, options={"top_k": 2}, listener=listener)
-    segment(volume, bundle(), model, options={"top_k": 9}, listener=listener, earlier=first)
+    more = segment(volume, bundle(), model, options={"top_k": 9}, listener=listener, earlier=first)
+    assert more.coarse_labels is first.coarse_labels is not None
     fresh = Viewing()
     segment(volume, bundle(), model, options={"top_k": 9}, listener=fresh)
     assert listener.found[1] == fresh.found[0]
+
+
+def test_coarse_labels_of_another_region_are_not_taken_for_those_of_this_one(volume):
+    region, model, listener = PatchBox((0, 0, 0), (24, 40, 56)), Halves().eval(), Viewing()
+    first = segment(volume, bundle(), model, options={"top_k": 2}, listener=listener, wishes=Wishes(region=region))
+    more = segment(volume, bundle(), model, options={"top_k": None}, listener=listener, earlier=first)
+    changed = sum(segment.changed_ml for segment in listener.found[1].segments)
+    fresh = sum(segment.changed_ml for segment in run(volume, None)[1].segments)
+    assert more.coarse_labels is None and changed == pytest.approx(fresh)
 
 
 def test_without_patches_nothing_is_refined_and_places_are_unvisited(volume):
