@@ -12,6 +12,10 @@ from typing import Any, Literal, get_args
 from EfficientSegLib.errors import OptionError, ProtocolError
 from EfficientSegLib.geometry import PatchBox, ScoredBox
 from EfficientSegLib.options import read_options
+from EfficientSegLib.reviewed import PatchChange as PatchChange  # a part of the protocol, in a file of its own
+from EfficientSegLib.reviewed import Place as Place
+from EfficientSegLib.reviewed import Reviewed
+from EfficientSegLib.reviewed import SegmentRefinement as SegmentRefinement
 
 PROTOCOL = 1
 MARK = "@EfficientSeg "
@@ -36,7 +40,7 @@ class Request:
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the hardware has it and the bundle bears it
     backend: Literal["torch", "openvino"] = "torch"  # openvino: an optional package, on the CPU
     keep: bool = False  # keep what was read for `continue_from` of a later request: up to memory_mb, and the volume
-    first: tuple[PatchBox, ...] = ()  # of the input volume: patches that touch them are read before all others
+    first: tuple[PatchBox, ...] = ()  # of the input volume: patches that touch them are read first, beside the budget
     only_first: bool = False  # besides what was read before, read nothing but these
     structures: tuple[int, ...] = ()  # label values: patches that touch them in the coarse labels come next
     region: PatchBox | None = None  # of the input volume: only patches that touch it; outside it labels are 0
@@ -129,50 +133,13 @@ class Partial:
 class Pace:
     """What this run takes: `base_seconds` + n * `patch_seconds` for n patches that are not read yet.
 
-    Sent once the first patch was timed, and again at the end. In a run that goes on, the base is what going on costs.
+    Sent once the first patch was timed, after the third, and at the end. In a run that goes on, the base is what going
+    on costs; where no patch was left to read, `patch_seconds` is 0.
     """
 
     base_seconds: float  # all but the patches: from the request to `Finished`, the end of it estimated at first
     patch_seconds: float  # one patch, its share of labels on the way included
     candidates: int  # patches that could be read in all
-
-
-@dataclass(frozen=True)
-class PatchChange:
-    """What one patch was good for."""
-
-    rank: int  # of `Patches`
-    changed_ml: dict[str, float]  # by label value: volume in the patch that gained or lost this label; 0 is left out
-
-
-@dataclass(frozen=True)
-class SegmentRefinement:
-    """How one segment came about."""
-
-    value: int  # label value
-    ml: float
-    surface_refined: float  # share of its surface voxels that lie inside patches that were read, 0 to 1; 1 if none
-    changed_ml: float  # gained or lost against the coarse labels
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a look is worth it."""
-
-    box: PatchBox  # of the input volume
-    value: int  # label value of the segment it is about
-    kind: Literal["changed", "disagreement", "unvisited"]
-    worth: float  # an order, no probability; higher is earlier
-    ml: float  # of what changed or is disputed; of the segment in the box, where nobody looked closely
-
-
-@dataclass(frozen=True)
-class Reviewed:
-    """What the patches changed, and where to look first; once, after the last labels."""
-
-    patches: tuple[PatchChange, ...]  # those that were read, by rank
-    segments: tuple[SegmentRefinement, ...]  # by label value
-    places: tuple[Place, ...]  # in the order of review
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ FORBIDDEN = {"slicer", "qt", "ctk", "vtk", "PythonQt"}
 HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
-        *{"__init__", "errors", "options", "geometry", "bundle", "protocol"},
+        *{"__init__", "agreement", "errors", "options", "geometry", "bundle", "protocol", "reviewed"},
         *{"environment", "failures", "files", "gate", "resources", "store", "studies", "suitability", "terminology"},
         *{"orientation", "overlaps", "rules", "slice_memory", "stacks"},
     },
