@@ -21,7 +21,7 @@ MB = 1 << 20
 # the paper's network, 11 labels with a small one. The truth was 70 to 97 % of the estimate.
 LIBRARIES_MB = 380.0  # Python, torch, SimpleITK
 WEIGHTS_TIMES = 2.5  # the file, the network, and its form for inference while it is made
-INPUT_BYTES = 12  # per voxel: as read and its copy, real numbers, labels
+INPUT_BYTES = 13  # per voxel: as read and its copy, real numbers, labels, coarse labels
 PREPARED_BYTES = 12  # per voxel at the bundle's spacing: resampled, oriented, padded
 LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
 FEATURE_BYTES = 4.0  # per voxel and channel of the first level
