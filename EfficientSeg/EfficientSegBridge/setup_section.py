@@ -60,13 +60,15 @@ class SetUpSection(Section):
         """Open the troubleshooting page, at a topic where one is named."""
         browser = self._ui.helpBrowser
         if shown and not browser.toPlainText():
-            browser.setHtml(HELP.read_text(encoding="utf-8"))
+            page = HELP.read_text(encoding="utf-8")
+            # The usual blue cannot be read on the dark ground.
+            browser.setHtml(page.replace("<a href=", f'<a style="color:{theme.LINK}" href='))
         browser.setVisible(shown)
         if shown:
             self._ui.setUpButton.collapsed = False
         self._ui.troubleshootingButton.checked = shown
         if topic:
-            browser.scrollToAnchor(topic)
+            qt.QTimer.singleShot(0, lambda: browser.scrollToAnchor(topic))  # once it has its size
 
     def cleanup(self) -> None:
         super().cleanup()
