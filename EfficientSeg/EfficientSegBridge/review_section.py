@@ -21,7 +21,13 @@ from EfficientSegBridge.steps import Steps
 from EfficientSegBridge.translation import _
 
 # Keys work while this part of the panel is to be seen: a shortcut of a hidden widget is silent.
-KEYS = {"reviewNextButton": "N", "reviewPreviousButton": "P", "acceptButton": "A", "rejectButton": "X"}
+KEYS = {
+    "reviewNextButton": "N",
+    "reviewPreviousButton": "P",
+    "acceptButton": "A",
+    "rejectButton": "X",
+    "editHereButton": "E",
+}
 
 
 class ReviewSection(FindingsSection):
@@ -47,12 +53,13 @@ class ReviewSection(FindingsSection):
         ui.rejectButton.connect("clicked()", self._onReject)
         ui.editHereButton.connect("clicked()", self._onEdit)
         ui.reviewButton.connect("contentsCollapsed(bool)", self._onCollapsed)
-        self._shortcuts = [self._shortcut(button, key) for button, key in {**KEYS, "editHereButton": "E"}.items()]
+        self._shortcuts = [self._shortcut(button, key) for button, key in KEYS.items()]
 
     def _shortcut(self, button: str, key: str):
         widget = getattr(self._ui, button)
-        shortcut = qt.QShortcut(qt.QKeySequence(key), widget)
-        shortcut.connect("activated()", widget.click)
+        shortcut = qt.QShortcut(widget)
+        shortcut.setKey(qt.QKeySequence(key))
+        shortcut.connect("activated()", lambda: widget.click())
         return shortcut
 
     def refresh(self) -> None:
@@ -99,6 +106,7 @@ class ReviewSection(FindingsSection):
         review, ui = self._review, self._ui
         has = bool(review.places)
         ui.reviewExplanationLabel.text = review_words.explanation() if has else review_words.nothing(self._shown)
+        ui.reviewExplanationLabel.toolTip = review_words.explanationTip() if has else ""
         for widget in (ui.reviewStructureSelector, ui.reviewProgressLabel, ui.reviewProgressBar, ui.reviewButtons):
             widget.setVisible(has)
         ui.reviewProgressLabel.text = review_words.progress(review)
