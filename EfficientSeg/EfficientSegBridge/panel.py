@@ -2,31 +2,27 @@
 node, the preflight findings and the run; nothing is computed here.
 """
 
-import html
 from collections.abc import Callable
 from contextlib import contextmanager
 
 import slicer
 
-from EfficientSegBridge import efforts, preflight, sections, theme
+from EfficientSegBridge import efforts, node_choice, sections, theme
 from EfficientSegBridge.bundle_browser import BundleBrowser
 from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
+from EfficientSegBridge.panel_state import PanelState
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.preflight_line import PreflightLine
 from EfficientSegBridge.python_row import PythonRow
 from EfficientSegBridge.question import Question
 from EfficientSegBridge.refine_here import RefineHere
-from EfficientSegBridge.segment_button import SegmentButton
-from EfficientSegBridge.segment_parts import belongsTo
-from EfficientSegBridge.structures_list import StructuresList
+from EfficientSegBridge.status_line import StatusLine
 from EfficientSegBridge.torch_installer import TorchInstaller
 from EfficientSegBridge.torch_probe import TorchProbe, TorchState
 from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.geometry import PatchBox
-
-LOG_LINES = 2000
 
 
 class Panel(Listener):
@@ -46,6 +42,8 @@ class Panel(Listener):
         self._nodeTag = None
         self._warnings: list[str] = []
         self._segmentOnceInstalled = False
+        self._status = StatusLine(ui)
+        self.say = self._status.say  # text, level: under the progress bar
         self._installer = TorchInstaller(self.say, self._showState)
         self._probe = probe or TorchProbe(self._onTorch)
         self._model = ModelRow(ui, self._onBundle)
@@ -57,17 +55,15 @@ class Panel(Listener):
             self._onBundlesChanged,
         )
         self._effort = EffortRow(ui, self._onEffort)
-        self._button = SegmentButton(ui)
-        self._structures = StructuresList(ui)
         self._refine = RefineHere(ui, lambda: self._question.volume, self._onPlace, self.saying, self.say)
+        self._state = PanelState(ui, logic, self._question, self._effort, self._refine, lambda: self.installing)
         self._python = PythonRow(ui, self._onPython)
         sections.place(root, ui)
-        self._sections = sections.make(ui, logic, self)
+        self._sections = sections.Sections(ui, logic, self)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
         theme.setIcons(ui)
-        ui.logText.maximumBlockCount = LOG_LINES
         self._connect()
-        logic.onLog = self._onLog
+        logic.onLog = self._status.log
 
     def _connect(self) -> None:
         ui = self._ui
@@ -75,7 +71,6 @@ class Panel(Listener):
         ui.anewButton.connect("clicked()", self.onAnew)
         ui.stopButton.connect("clicked()", self._logic.stopSegmentation)
         ui.browseButton.connect("clicked()", self._onBrowse)
-        ui.statusLabel.connect("linkActivated(QString)", self._onLink)
 
     @property
     def parameterNode(self):
@@ -112,15 +107,13 @@ class Panel(Listener):
             self._node.disconnectGui(self._guiTag)
             self._node.RemoveObserver(self._nodeTag)
         self._node = node
-        self._question.node = node
-        self._structures.setParameterNode(node)
-        for section in self._sections:
-            section.setParameterNode(node)
+        self._state.setParameterNode(node)
+        self._sections.setParameterNode(node)
         if node is None:
             self._preflight.stop()
             return
         if node.volume is None:
-            node.volume = firstVolume()
+            node.volume = node_choice.firstVolume()
         self._guiTag = node.connectGui(self._root)
         self._nodeTag = node.AddObserver("ModifiedEvent", self._onParameters)
         self._onParameters()
@@ -128,9 +121,8 @@ class Panel(Listener):
 
     def forgetScene(self) -> None:
         """The scene is closed: nothing of its runs is shown any more."""
-        for section in self._sections:
-            section.setRun(None)
-            section.setSegmentation(None)
+        self._sections.setRun(None)
+        self._sections.setSegmentation(None)
         self.say("")
         self._showState()
 
@@ -144,13 +136,12 @@ class Panel(Listener):
         self._python.stop()
         self._browser.cleanup()
         self._probe.stop()
-        for section in self._sections:
-            section.cleanup()
+        self._sections.cleanup()
         self.setParameterNode(None)
 
     def onSegment(self) -> None:
         """Segment was clicked, or More; a second click during a run does nothing."""
-        self._ask(self._more if self._button.goal is not None else self._start)
+        self._ask(self._more if self._state.goal is not None else self._start)
 
     def onAnew(self) -> None:
         """Segment from the beginning, whatever there is."""
@@ -197,7 +188,7 @@ class Panel(Listener):
         self._logic.startSegmentation(self._node.volume, parameters, self, self._python.path)
 
     def _more(self, parameters: Parameters) -> None:
-        self._node.effort = self._button.goal
+        self._node.effort = self._state.goal
         self._logic.more(efforts.EFFORTS[self._node.effort], parameters)
 
     def _onPlace(self, box: PatchBox) -> None:
@@ -217,10 +208,9 @@ class Panel(Listener):
     def runStarted(self, run) -> None:
         self._warnings = []
         if run.running:
-            self._ui.logText.setPlainText("")
-        for section in self._sections:
-            section.setRun(run)
-        self._keepResult()
+            self._status.clearLog()
+        self._sections.setRun(run)
+        node_choice.keepResult(self._node, run)
         self._showState()
 
     def runProgress(self, fraction: float, text: str) -> None:
@@ -231,28 +221,22 @@ class Panel(Listener):
 
     def runChanged(self) -> None:
         self._question.rememberPace(self._logic.run)
-        self._showEffort()
-        self._refreshSections()
+        self._state.showEffort()
+        self._sections.refresh()
 
     def runWarned(self, text: str) -> None:
         self._warnings.append(text)
 
     def runEnded(self) -> None:
         run = self._logic.run
-        self._keepResult()
-        self._keepSegmentationFitting()
+        node_choice.keepResult(self._node, run)
+        node_choice.keepFitting(self._node)
         if self._node is not None:
-            self._setSegmentation(self._node.segmentation)
+            self._sections.setSegmentation(self._node.segmentation)
         text = " ".join([run.text, *self._warnings])
         self.say(text, "error" if run.failure and run.state == "failed" else "ok")
         self.runChanged()
         self._showState()
-
-    def _keepResult(self) -> None:
-        """The next run goes into the segmentation of the latest result."""
-        run = self._logic.run
-        if run.canUndo and self._node is not None and run.volumeNode is self._node.volume:
-            self._node.segmentation = run.segments.node
 
     # What the user does
 
@@ -260,22 +244,15 @@ class Panel(Listener):
         node = self._node
         if node is None:
             return
-        self._keepSegmentationFitting()
+        if not self._logic.running:
+            node_choice.keepFitting(node)
         self._model.show(node.bundle)
-        self._showEffort()
-        self._setSegmentation(node.segmentation)
+        self._state.showEffort()
+        self._sections.setSegmentation(node.segmentation)
         self._logic.overlay.setBoxesVisible(node.showBoxes)
         self._logic.overlay.setCoverageVisible(node.showCoverage)
         self._showState()
         self._preflight.soon()
-
-    def _keepSegmentationFitting(self) -> None:
-        """A result belongs to one volume: with another one chosen, the next result goes into a new segmentation."""
-        node = self._node
-        if node is None or node.segmentation is None or node.volume is None or self._logic.running:
-            return
-        if not belongsTo(node.segmentation, node.volume):
-            node.segmentation = None
 
     def _onEffort(self, place: int) -> None:
         if self._node is not None:
@@ -305,77 +282,13 @@ class Panel(Listener):
             if state.state == "ok":
                 self.onSegment()
 
-    def _onLink(self, link: str) -> None:
-        if link == "log":
-            self._ui.advancedButton.collapsed = False
-            self._ui.logButton.collapsed = False
-
-    def _onLog(self, line: str) -> None:
-        self._ui.logText.appendPlainText(line)
-
     # What is shown
 
-    def _showEffort(self) -> None:
-        question, node = self._question, self._node
-        if node is None:
-            return
-        if question.hasOrder:
-            self._effort.show(node.effort, question.pace(), question.reading(), question.pace(continues=True))
-        else:
-            self._effort.showWithoutOrder(node.effort)
-        self._structures.show(question.bundle, question.hasOrder)
-
     def _check(self) -> None:
-        if self._node is None:
-            return
-        choice = self._question.choice
-        self._preflight.show(
-            preflight.check(
-                self._node.volume,
-                choice.bundle if choice else None,
-                self._probe.state,
-                self._node.device,
-                choice.trouble if choice else "",
-            )
-        )
-        self._showState()
+        if self._node is not None:
+            self._preflight.show(self._state.findings(self._probe.state))
+            self._showState()
 
     def _showState(self) -> None:
-        running = self._logic.running
-        ui = self._ui
-        ready = self._node is not None and self._node.volume is not None
-        idle = ready and not running and not self._installer.running
-        question, place = self._question, self._node.effort if self._node is not None else 0
-        reading = question.reading()
-        self._button.show(idle, place, reading, question.pace(continues=True), question.isRemembered())
-        why = "" if question.hasOrder else _("This model reads every place at full detail.")
-        self._refine.enable(ready and question.bundle is not None and not why, why)
-        ui.anewButton.enabled = idle and self._button.goal is not None
-        ui.stopButton.enabled = running
-        ui.progressBar.setVisible(running)
-        for widget in (ui.volumeSelector, ui.bundleSelector, ui.browseButton, ui.segmentationSelector):
-            widget.setEnabled(not running)
-        ui.effortSlider.enabled = not running and question.hasOrder
-        self._refreshSections()
-
-    def _refreshSections(self) -> None:
-        for section in self._sections:
-            section.refresh()
-
-    def _setSegmentation(self, node) -> None:
-        for section in self._sections:
-            section.setSegmentation(node)
-
-    def say(self, text: str, level: str = "") -> None:
-        """Say it under the progress bar; level "error" with a sign and a way to the log."""
-        said = html.escape(text)
-        if level == "error":
-            said = f"{theme.mark('error')} {said} {theme.link('log', _('Details'))}"
-        self._ui.statusLabel.text = said
-        self._ui.statusLabel.setVisible(bool(text))
-
-
-def firstVolume():
-    """The first volume of grey values in the scene; None where there is none."""
-    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+        self._state.show()
+        self._sections.refresh()

@@ -50,8 +50,7 @@ class RunChain:
         """
         before = self.result
         run = self._make(volumeNode, parameters, listener, earlier)
-        if before is not None and before.segments.node is run.segments.node:
-            run.before = before
+        run.before = before
         latest, self.run = self.run, run
         run.onEnded, run.onUndone = self._onEnded, lambda: self._onUndone(run)
         try:

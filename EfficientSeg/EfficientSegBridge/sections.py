@@ -3,6 +3,7 @@
 import slicer
 
 from EfficientSegBridge.blink_part import BlinkPart
+from EfficientSegBridge.compare_section import CompareSection
 from EfficientSegBridge.result_section import ResultSection
 from EfficientSegBridge.review_section import ReviewSection
 from EfficientSegBridge.section import Section
@@ -12,7 +13,15 @@ from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.environment import ROOT
 
 # From top to bottom. A new part: its class here, and its .ui file named by `UI`.
-SECTIONS: tuple[type[Section], ...] = (ResultSection, BlinkPart, WhySection, ReviewSection, StudiesSection, SetUpSection)
+SECTIONS: tuple[type[Section], ...] = (
+    ResultSection,
+    BlinkPart,
+    WhySection,
+    ReviewSection,
+    CompareSection,
+    StudiesSection,
+    SetUpSection,
+)
 FOLDER = ROOT / "Resources" / "UI"
 
 
@@ -33,5 +42,28 @@ def place(root, ui) -> None:
             widget.setMRMLScene(slicer.mrmlScene)
 
 
-def make(ui, logic, panel) -> list[Section]:
-    return [kind(ui, logic, panel) for kind in SECTIONS]
+class Sections(list):
+    """All sections, told together."""
+
+    def __init__(self, ui, logic, panel) -> None:
+        super().__init__(kind(ui, logic, panel) for kind in SECTIONS)
+
+    def setParameterNode(self, node) -> None:
+        for section in self:
+            section.setParameterNode(node)
+
+    def setRun(self, run) -> None:
+        for section in self:
+            section.setRun(run)
+
+    def setSegmentation(self, node) -> None:
+        for section in self:
+            section.setSegmentation(node)
+
+    def refresh(self) -> None:
+        for section in self:
+            section.refresh()
+
+    def cleanup(self) -> None:
+        for section in self:
+            section.cleanup()

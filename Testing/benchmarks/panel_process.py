@@ -45,7 +45,7 @@ class PlayedWorker:
     """Stands where WorkerProcess does; the benchmark says what it says."""
 
     pids = frozenset({4711})
-    running = False
+    running = busy = False
 
     def __init__(self) -> None:
         self.log, self.onLog, self.asked = [], None, 0

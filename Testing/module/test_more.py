@@ -58,6 +58,10 @@ class Player:
     def running(self) -> bool:
         return bool(self.pids)
 
+    @property
+    def busy(self) -> bool:
+        return self._timer.isActive()
+
     def start(self, request, onEvent) -> None:
         self.requests.append(request)
         self.pids = {4711}
@@ -83,6 +87,8 @@ class Player:
         except StopIteration:
             self._timer.stop()
             return
+        if isinstance(event, Finished):
+            self._timer.stop()
         if event is not None:
             self._say(event)
 
@@ -118,8 +124,8 @@ class Player:
         yield Pace(1.0, 2.0, 7)
         path = self._write(request, "labels.npy", labels(read))
         complete = len(read) == len(chosen)
-        yield Finished(path, "", "", 1.5, 100.0, complete, len(read), len(chosen), *self.kept)
         self.log.append(read[len(earlier) :])
+        yield Finished(path, "", "", 1.5, 100.0, complete, len(read), len(chosen), *self.kept)
 
 
 class ChainCase(WidgetCase):

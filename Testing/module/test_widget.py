@@ -224,6 +224,7 @@ class TestStopAndFail(WidgetCase):
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), before)
         self.assertIs(self.ui.segmentsTable.segmentationNode(), self.earlier)
         self.assertEarlierStands()
+        self.assertIs(self.logic.result.segments.node, self.earlier)
 
     def test_a_failure_says_what_why_and_mend(self) -> None:
         self.play = (
