@@ -161,6 +161,17 @@ def test_refining_a_place_reads_only_that_and_equals_reading_it_all_in_one_run(w
     np.testing.assert_array_equal(labels(anew), kept)
 
 
+def test_a_stop_during_a_refined_place_keeps_what_was_read_of_it(warm, request_for):
+    request = request_for(3, first=(PatchBox((0, 0, 0), (40, 36, 44)),), only_first=True)
+    first = warm.ask(request_for(3))
+    stopped = warm.ask(replace(request, continue_from=first.run_id), stop_after=5)
+    assert not stopped.complete and stopped.patches_read == 5
+    usual = warm.ask(request_for(7, continue_from=stopped.run_id))
+    assert usual.patches_read == 7 and not warm.of(Warned)
+    kept = labels(usual)
+    np.testing.assert_array_equal(kept, labels(Warm().ask(request_for(7))))  # all places: the usual order
+
+
 def test_outside_the_region_labels_are_0_in_all_that_is_told(warm, request_for):
     region = PatchBox((0, 0, 0), (14, 36, 44))
     done = warm.ask(request_for(99, region=region))
@@ -190,7 +201,7 @@ def test_the_pace_counts_the_patches_that_are_not_read_yet(warm, request_for):
     assert len(paces) == 3  # after patches 1 and 3, and at the end
     assert {pace.candidates for pace in paces} == {warm.of(Patches)[0].candidates}
     last = paces[-1]
-    assert last.patch_seconds > 0 and 0 < last.base_seconds <= first.seconds
+    assert last.patch_seconds > 0 and 0 < last.base_seconds < 2 * first.seconds  # writing is still foreseen
     warm.ask(replace(request_for(6), continue_from=first.run_id))
     assert [pace.patch_seconds for pace in warm.of(Pace)] == [0.0]  # nothing was left to read
 
