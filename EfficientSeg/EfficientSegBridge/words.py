@@ -16,6 +16,7 @@ STAGES = {
     "extent": "Finding where the structures begin and end",
     "slices": "Reading slices",
     "restore": "Bringing the labels back to the volume",
+    "review": "Comparing with the overview",
     "write": "Writing the result",
 }
 

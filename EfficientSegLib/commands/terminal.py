@@ -14,6 +14,7 @@ WORDS = {
     "extent": "finding where the structures begin and end",
     "slices": "reading slices",
     "restore": "back to the volume's grid",
+    "review": "comparing with the overview",
     "write": "writing",
 }
 
