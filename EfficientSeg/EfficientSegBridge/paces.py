@@ -58,7 +58,11 @@ class Paces:
                 ratio = size / nearest["ml"]
                 if 1 / FARTHEST <= ratio <= FARTHEST:
                     ratio = 1.0 if _same(nearest["ml"], size) else ratio
-                    return Pace(nearest["base"] * ratio, nearest["patch"], max(round(nearest["candidates"] * ratio), 1))
+                    return Pace(
+                        round(nearest["base"] * ratio, 3),
+                        nearest["patch"],
+                        max(round(nearest["candidates"] * ratio), 1),
+                    )
         return None
 
 
