@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from slice_bundle import write_slice_bundle
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 from EfficientSegLib import bundle as bundles
@@ -86,3 +87,16 @@ def test_a_gate_cannot_be_measured_where_bfloat16_is_imitated_or_without_volumes
     assert "--gate has no volume" in capsys.readouterr().err
     assert bundles.load(written.folder).reduced_precision == ()
     assert torch.is_grad_enabled()
+
+
+@needs_bf16
+def test_bundles_that_read_slices_are_measured_like_all_others(tmp_path, capsys):
+    written = write_slice_bundle(tmp_path / "slices")
+    volume = write_tiny_ct(tmp_path / "ct.nrrd")
+    code = main(["bundles", "--gate", written.folder, "--on", str(tmp_path / "ct.nrrd")])
+    bundle = bundles.load(written.folder)
+    found = bundle.gate()
+    maps = [segment(volume, bundle, load_model(bundle, "cpu", precision)).labels for precision in ("fp32", "bf16")]
+    agreement, dice = gate.compare(*maps)
+    assert (found.agreement, found.lowest_dice) == (round(agreement, 6), round(min(dice.values()), 6))
+    assert dice and (code == 0) == found.passed == ("Passed" in capsys.readouterr().out)
