@@ -22,6 +22,7 @@ for folder in (str(HERE), str(ROOT)):
         sys.path.insert(0, folder)
 
 from EfficientSegBridge import efforts, run_folder, sample_data
+from EfficientSegBridge.comparison import Comparison
 from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.panel import Panel
@@ -166,7 +167,8 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         self._makeWorker = makeWorker or (lambda externalPython: WorkerProcess(workerCommand(externalPython)))
         self._worker = None
         self._workerPython = self._python = ""
-        self.studies = Studies(self.warmWorker, lambda: self.running)
+        self.studies = Studies(self.warmWorker, lambda: self.running or self.comparison.running)
+        self.comparison = Comparison(self.warmWorker, lambda: self.running or self.studies.running)
         run_folder.sweep()
 
     def getParameterNode(self) -> EfficientSegParameterNode:
@@ -241,6 +243,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
     def stop(self) -> None:
         """End the run and the worker now: the application or the module goes."""
         self.studies.forget()
+        self.comparison.forget()
         if self.running:
             self.run.abandon(_("Slicer is closing."))
         if self._worker is not None:
@@ -250,6 +253,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
     def forgetScene(self) -> None:
         """The scene is being closed: nothing of it may be held."""
         self.studies.forget()
+        self.comparison.forget()
         if self.running:
             self.run.abandon(_("The scene was closed."))
         self.chain.forget()
@@ -257,6 +261,7 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
 
     def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier) -> SegmentationRun:
         self.studies.refuseOthers()
+        self.comparison.refuseOthers()
         worker = self.warmWorker(self._python)
         return SegmentationRun(volumeNode, parameters, worker, self.overlay, listener, earlier)
 

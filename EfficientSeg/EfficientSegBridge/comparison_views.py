@@ -1,0 +1,133 @@
+"""Views of their own for two segmentations: axial above, coronal below, linked; the user's views stay as they are.
+
+Everything else that is drawn keeps to the user's own views meanwhile, because A and B often have its very colours.
+"""
+
+import slicer
+
+LAYOUT = 5701  # a number that neither Slicer's own layouts nor, as far as is known, other extensions use
+GROUP = 57  # views of one group are linked with each other only
+SIDES = ("A", "B")
+ORIENTATIONS = ("Axial", "Coronal")
+COLORS = {"A": "#3d8bfd", "B": "#c77700"}
+KINDS = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode")
+
+
+def names(side: str) -> list[str]:
+    """The slice views of A or B."""
+    return [f"EfficientSeg{side}{number}" for number in range(1, len(ORIENTATIONS) + 1)]
+
+
+class ComparisonViews:
+    """Shows two segmentations, and brings the user's own layout back."""
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+        self._kept: list = []  # display nodes that were kept out of our views
+        self._nodes: tuple = ()
+
+    @property
+    def shown(self) -> bool:
+        return self._before is not None
+
+    def show(self, volumeNode, one, other) -> None:
+        """Show a volume twice, with a segmentation each."""
+        manager = slicer.app.layoutManager()
+        if manager is None:  # no main window: nothing to look at
+            return
+        self.back()
+        self._before = manager.layout
+        layoutNode = manager.layoutLogic().GetLayoutNode()
+        if not layoutNode.IsLayoutDescription(LAYOUT):
+            layoutNode.AddLayoutDescription(LAYOUT, description())
+        manager.setLayout(LAYOUT)
+        manager.connect("layoutChanged(int)", self._onLayout)
+        self._nodes = (one, other)
+        ours = {side: [_viewId(manager, name) for name in names(side)] for side in SIDES}
+        self._keepOthersOut([view for views in ours.values() for view in views])
+        for side, node in zip(SIDES, self._nodes):
+            display = node.GetDisplayNode()
+            display.SetVisibility(True)
+            display.RemoveAllViewNodeIDs()
+            for view in ours[side]:
+                display.AddViewNodeID(view)
+        for side in SIDES:
+            for name, orientation in zip(names(side), ORIENTATIONS):
+                _prepare(manager.sliceWidget(name), volumeNode, orientation)
+
+    def back(self) -> None:
+        """The layout of before; A and B stay in the scene, hidden."""
+        if self._before is None:
+            return
+        manager, before = slicer.app.layoutManager(), self._before
+        self.release()
+        if manager is not None and manager.layout == LAYOUT:
+            manager.setLayout(before)
+
+    def release(self) -> None:
+        """Let everything be drawn everywhere again; the layout is left as it is."""
+        if self._before is None:
+            return
+        self._before = None
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.disconnect("layoutChanged(int)", self._onLayout)
+        for display in self._kept:
+            display.RemoveAllViewNodeIDs()
+        for node in self._nodes:
+            display = node.GetDisplayNode() if slicer.mrmlScene.IsNodePresent(node) else None
+            if display is not None:
+                display.SetVisibility(False)
+                display.RemoveAllViewNodeIDs()
+        self._kept, self._nodes = [], ()
+
+    def _onLayout(self, layout: int) -> None:
+        if layout != LAYOUT:  # the user has chosen another one
+            self.release()
+
+    def _keepOthersOut(self, ours: list[str]) -> None:
+        """What is drawn everywhere is drawn in all other views; what has views of its own has none of ours."""
+        views = [
+            node.GetID()
+            for kind in ("vtkMRMLSliceNode", "vtkMRMLViewNode")
+            for node in slicer.util.getNodesByClass(kind)
+            if node.GetID() not in ours
+        ]
+        for node in [node for kind in KINDS for node in slicer.util.getNodesByClass(kind)]:
+            if node in self._nodes:
+                continue
+            for number in range(node.GetNumberOfDisplayNodes()):
+                display = node.GetNthDisplayNode(number)
+                if display is not None and display.GetNumberOfViewNodeIDs() == 0:
+                    for view in views:
+                        display.AddViewNodeID(view)
+                    self._kept.append(display)
+
+
+def description() -> str:
+    """The layout in Slicer's own form: two columns, A and B."""
+    columns = "".join(f'<item><layout type="vertical">{_column(side)}</layout></item>' for side in SIDES)
+    return f'<layout type="horizontal" split="true">{columns}</layout>'
+
+
+def _column(side: str) -> str:
+    said = ""
+    for name, orientation in zip(names(side), ORIENTATIONS):
+        said_of_it = {"orientation": orientation, "viewlabel": side, "viewcolor": COLORS[side], "viewgroup": GROUP}
+        inner = "".join(f'<property name="{key}" action="default">{it}</property>' for key, it in said_of_it.items())
+        said += f'<item><view class="vtkMRMLSliceNode" singletontag="{name}">{inner}</view></item>'
+    return said
+
+
+def _viewId(manager, name: str) -> str:
+    return manager.sliceWidget(name).mrmlSliceNode().GetID()
+
+
+def _prepare(widget, volumeNode, orientation: str) -> None:
+    composite = widget.sliceLogic().GetSliceCompositeNode()
+    composite.SetLinkedControl(False)  # else each step would be copied into the views that are not ready
+    composite.SetBackgroundVolumeID(volumeNode.GetID())
+    widget.mrmlSliceNode().SetOrientation(orientation)
+    widget.sliceLogic().FitSliceToAll()
+    composite.SetLinkedControl(True)
+    composite.SetHotLinkedControl(True)
