@@ -94,8 +94,8 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is. Stages: read, prepare, load, coarse, patches, restore, write; extent and slices where slices
-    are read: extent is a first pass that finds where the structures begin and end."""
+    """How far a stage is. Stages: read, prepare, load, coarse, patches, restore, review, write; extent and slices where
+    slices are read: extent is a first pass that finds where the structures begin and end."""
 
     stage: str
     fraction: float  # of the whole run, 0 to 1
