@@ -7,6 +7,7 @@ import slicer
 
 from EfficientSegBridge import changes, findings, scene_record
 from EfficientSegBridge.changes import Changes
+from EfficientSegBridge.review import Review
 from EfficientSegBridge.scene_record import FINDINGS, REVIEW, RUN, SceneRecord
 from EfficientSegBridge.steps import Steps
 
@@ -26,9 +27,12 @@ class RecordKeeper:
         self._record = SceneRecord(run.segments.node)
         self._before = self._record.texts()
         found = findings.ofRun(run)
+        review = Review(found.places)
+        if run.continues:
+            review.takeOver(Review(self._record.findings.places, self._record.review))
         scene_record.sweep()
         self._record.restore(("", ""))
-        self._record.write(self._volume, **{FINDINGS: found.toJson(), RUN: run.record, REVIEW: {}})
+        self._record.write(self._volume, **{FINDINGS: found.toJson(), RUN: run.record, REVIEW: review.toJson()})
         self._steps = Steps(self._failed)
         if run.coarseLabels is not None and run.labels is not None:
             self._atWork.add(self)

@@ -89,9 +89,19 @@ class Review:
         if self._current >= 0:
             self._states[self._current] = state
 
+    def takeOver(self, earlier: "Review") -> None:
+        """Keep what was decided of places in which nothing is new; more patches leave most places as they were."""
+        known = {_content(place): earlier.state(index) for index, place in enumerate(earlier.places)}
+        self._states = [known.get(_content(place), state) for place, state in zip(self.places, self._states)]
+
     def toJson(self) -> dict[str, Any]:
         return {"states": list(self._states), "current": self._current, "seen": self.total("open", negate=True)}
 
     def total(self, state: State, negate: bool = False) -> int:
         """How many of all places are in this state, or are not."""
         return sum((each == state) != negate for each in self._states)
+
+
+def _content(place: Place) -> tuple:
+    """What makes a place the same one; its worth is measured against all others and moves with them."""
+    return (place.box, place.value, place.kind, place.ml)

@@ -126,7 +126,7 @@ class ReviewSection(FindingsSection):
 
     def _showButtons(self) -> None:
         ui, place = self._ui, self._review.place
-        idle = place is not None and not self._logic.running
+        idle = place is not None and self.volume is not None and not self._logic.running
         ui.acceptButton.enabled = idle
         ui.editHereButton.enabled = idle
         moves = self._moves() if idle else None

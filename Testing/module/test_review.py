@@ -64,6 +64,18 @@ class TestReview(unittest.TestCase):
             again = Review(PLACES, nonsense)
             self.assertEqual((again.current, again.seen), (-1, 0))
 
+    def test_decisions_outlive_more_patches_where_nothing_is_new(self) -> None:
+        first, second = (Place(BOX.shifted((n, 0, 0)), 1, "changed", 0.5, 1.0) for n in range(2))
+        review = Review((first, second))
+        for index in (0, 1):
+            review.goTo(index)
+            review.decide("accepted")
+        more = Place(first.box, 1, "changed", 0.5, 2.5)
+        less = Place(second.box, 1, "changed", 0.1, 1.0)  # less worth a look beside what has come, yet the same
+        later = Review((more, Place(BOX, 2, "changed", 0.3, 1.0), less))
+        later.takeOver(review)
+        self.assertEqual([later.state(index) for index in range(3)], ["open", "open", "accepted"])
+
     def test_nothing_to_review(self) -> None:
         review = Review(())
         self.assertEqual((review.following(1), review.nextOpen(), review.place), (-1, -1, None))
@@ -303,6 +315,16 @@ class TestPanel(ReviewedCase):
         self.ui.rejectButton.click()
         node = self.logic.getParameterNode().segmentation
         self.assertTrue(labelsOf(node, "played_1", self.volume)[2, 2:6, 2:6].all())
+
+    def test_without_its_volume_nothing_is_decided_and_nothing_breaks(self) -> None:
+        self.run_()
+        self.ui.reviewTable.selectRow(0)
+        slicer.mrmlScene.RemoveNode(self.volume)
+        self.panel.runChanged()
+        self.ui.reviewNextButton.click()
+        for button in (self.ui.acceptButton, self.ui.rejectButton, self.ui.editHereButton):
+            self.assertFalse(button.enabled)
+        self.assertFalse(self.ui.statisticsButton.enabled)
 
     def test_during_a_run_nothing_is_decided(self) -> None:
         self.run_()
