@@ -52,8 +52,11 @@ class Studies:
         return [study.entry for study in self.studies]
 
     def add(self, studies: Iterable[Study]) -> int:
-        """Put studies at the end; those that are in the queue unfinished already are passed over. How many came."""
-        known = {study.key for study in self.studies if study.entry.state != "done"}
+        """Put studies at the end; those that are in the queue already are passed over. How many came.
+
+        A loaded volume that is done may be queued anew: its next result is a segmentation of its own.
+        """
+        known = {study.key for study in self.studies if isinstance(study, FolderStudy) or study.entry.state != "done"}
         fresh = [study for study in studies if study.key not in known]
         self.studies += fresh
         self._changed()

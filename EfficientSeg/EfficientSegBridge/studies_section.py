@@ -10,7 +10,7 @@ import slicer
 from EfficientSegBridge import frame_results, studies_table
 from EfficientSegBridge.parameters import Parameters
 from EfficientSegBridge.section import Section
-from EfficientSegBridge.study_kinds import FolderStudy, FrameStudy, LoadedStudy, Study
+from EfficientSegBridge.study_kinds import FolderStudy, FrameStudy, LoadedStudy, Study, studyRequest
 from EfficientSegBridge.study_listing import Listing, StudyListing
 from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import EfficientSegError, OptionError
@@ -133,7 +133,12 @@ class StudiesSection(Section):
         if listing.trouble:
             self._say(listing.trouble)
             return
-        self._added([FolderStudy(case, self._output) for case in listing.cases], listing)
+        with slicer.util.tryWithErrorDisplay(_("The studies could not be added.")), self._saying():
+            parameters = self._parameters()
+            studies = [FolderStudy(case, self._output) for case in listing.cases]
+            for study in studies:
+                study.lookAgain(parameters, studyRequest(parameters, Path()))  # what is done is shown as done
+            self._added(studies, listing)
 
     def _added(self, studies: list[Study], listing: Listing | None = None) -> None:
         count = self._studies.add(studies)

@@ -341,6 +341,16 @@ class TestFolderTree(StudiesCase):
         self.waitForQueue()
         self.assertNotEqual((self.output / "b" / "ct.seg.nrrd").stat().st_mtime_ns, before)  # another effort
 
+    def test_what_is_done_already_is_shown_as_done_and_queued_once(self) -> None:
+        self.addTree()
+        self.start()
+        self.waitForQueue()
+        self.addTree()
+        self.assertEqual(len(self.shown()), 3)
+        self.ui.studiesClearButton.click()
+        self.addTree()
+        self.assertEqual(dict(self.shown()), {"a ä/ct": "✓ done", "b/ct": "✓ done", "b/late": "… waiting"})
+
     def test_patterns_choose_and_work_by_hand_stays(self) -> None:
         (self.output / "b").mkdir(parents=True)
         (self.output / "b" / "ct.seg.nrrd").write_bytes(b"hours of work")
