@@ -12,6 +12,7 @@ from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import EfficientSegError, OptionError
 
 FIRST_EFFORTS = {"A": 0, "B": efforts.USUAL}  # places of the effort slider
+ROW_PIXELS = 22
 
 
 class CompareSection(Section):
@@ -32,6 +33,7 @@ class CompareSection(Section):
         header.setSectionResizeMode(0, qt.QHeaderView.ResizeMode.Stretch)
         for column in (1, 2, 3):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeMode.ResizeToContents)
+        ui.compareTable.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
         for side in SIDES:
             effort = self._box("Effort", side)
             for name in comparison_words.effortChoices():

@@ -55,7 +55,7 @@ def rows(sides: Sequence, agreements: Sequence[Agreement]) -> list[tuple[str, st
     table = [
         (_("Time"), *(words.duration(side.finished.seconds) for side in sides), ""),
         (_("Memory"), *(megabytes(int(side.finished.peak_memory_mb * 1e6)) for side in sides), ""),
-        (_("Read"), *(read(side.finished, side.candidates) for side in sides), ""),
+        (_("Patches read"), *(read(side.finished, side.candidates) for side in sides), ""),
         (_("Device"), *(side.device for side in sides), ""),
     ]
     return table + [
@@ -65,9 +65,9 @@ def rows(sides: Sequence, agreements: Sequence[Agreement]) -> list[tuple[str, st
 
 def read(finished: Finished, candidates: int) -> str:
     """How much was read at full detail."""
-    units = {"patches": _("{read} of {total} patches"), "slices": _("{read} of {total} slices")}
-    total = candidates if finished.unit == "patches" and candidates else finished.patches_total
-    return units[finished.unit].format(read=finished.patches_read, total=total)
+    if finished.unit == "slices":
+        return _("{read} of {total} slices").format(read=finished.patches_read, total=finished.patches_total)
+    return _("{read} of {total}").format(read=finished.patches_read, total=candidates or finished.patches_total)
 
 
 def millilitres(value: float | None) -> str:

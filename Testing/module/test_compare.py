@@ -24,7 +24,7 @@ def play(request):
     say("Patches", boxes=[], candidates=7)
     say("Progress", stage="patches", fraction=0.5, done=1, total=2, seconds_left=62.0)
     SOMETHING
-    read = request["options"].get("top_k", 7)
+    read = min(request["options"].get("top_k", 7), 7)
     finished(request, labels, complete=not stopped(request), read=read, total=read)
 """
 QUICK = PLAY.replace("SOMETHING", "")
@@ -93,7 +93,7 @@ class TestComparing(CompareCase):
         rows = self.rows()
         self.assertEqual(rows["Liver"], (f"{64 * ml:.1f} ml", f"{128 * ml:.1f} ml", f"{2 * 64 / 192:.3f}"))
         self.assertEqual(rows["Spleen"], ("not found", "not found", "–"))
-        self.assertEqual(rows["Read"], ("0 of 7 patches", "30 of 7 patches", ""))
+        self.assertEqual(rows["Patches read"], ("0 of 7", "7 of 7", ""))
         self.assertEqual((rows["Time"], rows["Memory"]), (("2 s", "2 s", ""), ("100.0 MB", "100.0 MB", "")))
         self.assertEqual(self.leftOvers(), [])
 
