@@ -4,11 +4,13 @@ from EfficientSegBridge.findings import Findings
 from EfficientSegBridge.translation import _
 from EfficientSegLib.geometry import ScoredBox
 
-LEAST_ML = 0.05  # less is said as "0.0": nothing that anybody would see
+LEAST_ML = 0.05  # less would be said as 0.0: nothing that anybody would see
 
 
 def millilitres(ml: float) -> str:
-    """A volume as one would say it: 0.4 ml, 12 ml."""
+    """A volume as one would say it: < 0.1 ml, 0.4 ml, 12 ml."""
+    if 0 < ml < LEAST_ML:
+        return _("< 0.1 ml")
     return _("{ml} ml").format(ml=f"{ml:.1f}" if ml < 10 else f"{ml:.0f}")
 
 

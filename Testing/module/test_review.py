@@ -242,7 +242,7 @@ class TestPanel(ReviewedCase):
         self.run_()
         self.assertEqual(self.ui.reviewTable.rowCount, 3)
         self.assertTrue(waitUntil(lambda: "," in self.row(0)[1], 5))
-        self.assertEqual(self.row(0)[2:], ["changed", "0.0 ml"])
+        self.assertEqual(self.row(0)[2:], ["changed", "< 0.1 ml"])
         self.assertTrue(self.row(0)[1].startswith("Left kidney, "))
         self.assertEqual([self.row(row)[2] for row in range(3)], ["changed", "disputed", "coarse only"])
         self.assertEqual(self.ui.reviewProgressLabel.text, "0 of 3 seen")
@@ -259,7 +259,7 @@ class TestPanel(ReviewedCase):
         self.ui.reviewNextButton.click()
         self.ui.reviewPreviousButton.click()
         self.assertEqual((self.ui.reviewTable.currentRow(), self.ui.reviewProgressLabel.text), (0, "2 of 3 seen"))
-        self.assertIn("refinement changed 0.0 ml here", self.ui.reviewDetailLabel.text)
+        self.assertIn("refinement changed < 0.1 ml here", self.ui.reviewDetailLabel.text)
 
     def test_reject_brings_the_coarse_labels_back_and_accept_the_refined_ones(self) -> None:
         run = self.run_()
