@@ -42,6 +42,7 @@ class BundleBrowser:
     ) -> None:
         self._pace, self._isBusy, self._onUse, self._onChanged = pace, isBusy, onUse, onChanged
         self.dialog = self.ui = None
+        self._all: list[Choice] = []
         self._choices: list[Choice] = []  # those that are listed
         self._fetcher = BundleFetcher(self._onMoving, self._onEnd)
         self._task: Task | None = None
@@ -50,7 +51,7 @@ class BundleBrowser:
         """Open it at the model of this folder."""
         if self.dialog is None:
             self._make()
-        self._fill(folder)
+        self._readAll(folder)
         self.dialog.show()
         self.dialog.raise_()
         self.ui.bundleSearchEdit.setFocus()
@@ -96,10 +97,15 @@ class BundleBrowser:
     def _folder(self) -> str:
         return str(self.choice.folder) if self.choice else ""
 
+    def _readAll(self, folder: str = "") -> None:
+        """Look again which there are."""
+        self._all = bundles.everything()
+        self._fill(folder)
+
     def _fill(self, folder: str = "") -> None:
         """List what fits the search; select the one of this folder, else the first."""
         view, search = self.ui.bundleList, self.ui.bundleSearchEdit.text
-        choices = [choice for choice in bundles.everything() if bundle_words.fits(choice, search)]
+        choices = [choice for choice in self._all if bundle_words.fits(choice, search)]
         blocked = view.blockSignals(True)
         view.clear()
         for choice in choices:
@@ -237,13 +243,13 @@ class BundleBrowser:
         question = _("Download {size} from {host}?").format(size=size, host=offer.host)
         if not slicer.util.confirmYesNoDisplay(question, windowTitle=_("Download a model"), parent=self.dialog):
             return
-        waiting = [one for one in bundles.everything() if one.offered and one.offered.weights.url == task.source]
+        waiting = [one for one in self._all if one.offered and one.offered.weights.url == task.source]
         next_ = Task("weights", str(waiting[0].folder)) if waiting else Task("download", task.source)
         self._start(next_, _("Downloading …"))
 
     def _changed(self, folder: str) -> None:
         self.ui.bundleSearchEdit.text = ""
-        self._fill(folder)
+        self._readAll(folder)
         self._onChanged()
 
 
