@@ -77,6 +77,16 @@ def show(shown: bool) -> None:
     node.GetDisplayNode().SetVisibility(shown)
 
 
+def letGo() -> None:
+    """Show refined, and take the image from the coarse segments: a segmentation that is deleted erases them from the
+    image that they share one by one, which takes seconds for a large volume."""
+    show(False)
+    node = overlay_nodes.find("coarse")
+    if node is not None:
+        for _name, segment in _tagged(node.GetSegmentation()):
+            segment.RemoveRepresentation(BINARY_LABELMAP)
+
+
 def _hideAlike(node, refined) -> None:
     ids = {}
     segmentation = refined.GetSegmentation()

@@ -132,7 +132,7 @@ class Overlay:
 
     def clear(self) -> None:
         """Remove every node of an overlay, and its folder; what the user has removed already is passed over."""
-        coarse_view.show(False)
+        coarse_view.letGo()
         overlay_nodes.clear()
 
 
