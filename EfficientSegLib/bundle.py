@@ -155,7 +155,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{folder} is not a bundle.", why=f"It has no readable {MANIFEST}.", mend="Choose a bundle's folder."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is not JSON.", why=f"{error}.", mend="Get the bundle again.") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else None

@@ -98,7 +98,10 @@ def _reads(bundle: Bundle) -> str:
 def _size(choice: Choice) -> str:
     if choice.offered is not None:
         return _("its weights are not downloaded yet")
-    return megabytes(sum(path.stat().st_size for path in choice.folder.iterdir() if path.is_file()))
+    try:
+        return megabytes(sum(path.stat().st_size for path in choice.folder.iterdir() if path.is_file()))
+    except OSError:
+        return _("its folder is gone")
 
 
 def _labels(bundle: Bundle) -> str:

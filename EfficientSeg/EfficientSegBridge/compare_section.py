@@ -49,7 +49,7 @@ class CompareSection(Section):
 
     def setParameterNode(self, node) -> None:
         if node is None:
-            self._views.release()
+            qt.QTimer.singleShot(0, self._views.back)  # not amid the closing of a scene: a layout makes nodes
         self.refresh()
 
     def cleanup(self) -> None:

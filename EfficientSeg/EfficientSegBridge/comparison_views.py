@@ -22,13 +22,10 @@ class ComparisonViews:
     """Shows two segmentations, and brings the user's own layout back."""
 
     def __init__(self) -> None:
-        self._before: int | None = None
+        self.shown = False
+        self._before: int | None = None  # the user's own layout
         self._kept: list = []  # display nodes that were kept out of our views
         self._nodes: tuple = ()
-
-    @property
-    def shown(self) -> bool:
-        return self._before is not None
 
     def show(self, volumeNode, one, other) -> None:
         """Show a volume twice, with a segmentation each."""
@@ -36,7 +33,7 @@ class ComparisonViews:
         if manager is None:  # no main window: nothing to look at
             return
         self.back()
-        self._before = manager.layout
+        self.shown, self._before = True, manager.layout
         layoutNode = manager.layoutLogic().GetLayoutNode()
         if not layoutNode.IsLayoutDescription(LAYOUT):
             layoutNode.AddLayoutDescription(LAYOUT, description())
@@ -57,18 +54,17 @@ class ComparisonViews:
 
     def back(self) -> None:
         """The layout of before; A and B stay in the scene, hidden."""
-        if self._before is None:
-            return
-        manager, before = slicer.app.layoutManager(), self._before
         self.release()
-        if manager is not None and manager.layout == LAYOUT:
-            manager.setLayout(before)
+        manager = slicer.app.layoutManager()
+        # Asked again, because a scene that closes leaves our layout for a moment, and then comes back to it.
+        if manager is not None and self._before is not None and manager.layout == LAYOUT:
+            manager.setLayout(self._before)
 
     def release(self) -> None:
         """Let everything be drawn everywhere again; the layout is left as it is."""
-        if self._before is None:
+        if not self.shown:
             return
-        self._before = None
+        self.shown = False
         manager = slicer.app.layoutManager()
         if manager is not None:
             manager.disconnect("layoutChanged(int)", self._onLayout)

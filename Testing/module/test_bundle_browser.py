@@ -176,6 +176,13 @@ class TestLooking(BrowserCase):
         self.assertIn("Liver <b>MR</b>", self.page())
         self.assertIn("&lt;b&gt;", self.status())
 
+    def test_a_folder_that_has_gone_meanwhile_is_said(self) -> None:
+        self.addFolder(self.given)
+        self.waitForStatus("is here")
+        shutil.rmtree(self.home / "liver-mr-1.0.0")
+        self.inside.bundleSearchEdit.text = "liver"
+        self.assertIn("its folder is gone", self.page())
+
     def test_use_chooses_it_and_closes(self) -> None:
         self.select("Demo CT")
         self.inside.bundleUseButton.click()

@@ -247,6 +247,11 @@ class TestViews(CompareCase):
         self.panel.runChanged() if self.logic.run else None
         self.assertEqual(self.manager.layout, slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView)
 
+    def test_closing_the_scene_brings_the_users_own_views_back(self) -> None:
+        slicer.mrmlScene.Clear(0)
+        self.assertTrue(waitUntil(lambda: self.manager.layout == self.layout))
+        self.assertFalse(self.ui.compareViewsButton.enabled)
+
     def test_deleted_results_are_not_shown(self) -> None:
         self.ui.compareViewsButton.click()
         slicer.mrmlScene.RemoveNode(self.comparison.sides[0].node)

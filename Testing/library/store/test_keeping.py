@@ -199,6 +199,12 @@ def test_a_manifest_must_be_one_and_is_named_as_the_user_knows_it(home, tmp_path
         shutil.rmtree(folder)
 
 
+def test_a_manifest_nested_too_deep_is_refused(home, tmp_path):
+    (tmp_path / "bundle.json").write_text("[" * 200_000)
+    with pytest.raises(BundleError, match="is not JSON"):
+        install(tmp_path / "bundle.json", home)
+
+
 def test_links_beside_the_weights_are_not_followed(home, source, tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     os.symlink(tmp_path / "secret.txt", source / "notes.txt")
