@@ -1,4 +1,4 @@
-"""The Set-up part of the panel: opens by itself where PyTorch is missing or broken; device test; troubleshooting."""
+"""The Set-up part of the panel: opens by itself where PyTorch is missing or broken; device test; help pages."""
 
 import html
 from contextlib import contextmanager
@@ -9,15 +9,14 @@ import slicer
 
 from EfficientSegBridge import device_choice, setup_checks, theme
 from EfficientSegBridge.device_test import DeviceTest, line
+from EfficientSegBridge.help_pages import TROUBLESHOOTING, TUTORIAL, HelpPages
 from EfficientSegBridge.packages import InstallError
 from EfficientSegBridge.section import Section
 from EfficientSegBridge.torch_probe import TorchState
 from EfficientSegBridge.translation import _
 from EfficientSegBridge.wheel_installer import WheelInstaller
-from EfficientSegLib.environment import ROOT
 from EfficientSegLib.errors import EfficientSegError, OptionError
 
-HELP = ROOT / "Resources" / "Help" / "troubleshooting.html"
 LOG_LINES = 500
 
 
@@ -34,7 +33,6 @@ class SetUpSection(Section):
         self._seen: TorchState | None = None
         ui.setUpLog.maximumBlockCount = LOG_LINES
         ui.setUpLog.setVisible(False)
-        ui.helpBrowser.setVisible(False)
         ui.installTorchButton.connect("clicked()", panel.install)
         ui.installFolderButton.connect("clicked()", self._onFolder)
         ui.otherPythonButton.connect("clicked()", self._onOtherPython)
@@ -42,7 +40,8 @@ class SetUpSection(Section):
         ui.stopInstallButton.connect("clicked()", self._onStopInstall)
         ui.deviceTestButton.connect("clicked()", self._onTest)
         ui.deviceStopButton.connect("clicked()", self._test.stop)
-        ui.troubleshootingButton.connect("toggled(bool)", self.showHelp)
+        buttons = {TUTORIAL: ui.tutorialButton, TROUBLESHOOTING: ui.troubleshootingButton}
+        self._help = HelpPages(ui.helpBrowser, buttons)
 
     def refresh(self) -> None:
         torch = self._panel.torchState
@@ -56,19 +55,10 @@ class SetUpSection(Section):
         self._ui.setUpLabel.text = html.escape(self._said)
         self._ui.setUpLabel.setVisible(bool(self._said))
 
-    def showHelp(self, shown: bool = True, topic: str = "") -> None:
-        """Open the troubleshooting page, at a topic where one is named."""
-        browser = self._ui.helpBrowser
-        if shown and not browser.toPlainText():
-            page = HELP.read_text(encoding="utf-8")
-            # The usual blue cannot be read on the dark ground.
-            browser.setHtml(page.replace("<a href=", f'<a style="color:{theme.LINK}" href='))
-        browser.setVisible(shown)
-        if shown:
-            self._ui.setUpButton.collapsed = False
-        self._ui.troubleshootingButton.checked = shown
-        if topic:
-            qt.QTimer.singleShot(0, lambda: browser.scrollToAnchor(topic))  # once it has its size
+    def showHelp(self, page: str = TROUBLESHOOTING, topic: str = "") -> None:
+        """Open a help page, at a topic where one is named."""
+        self._ui.setUpButton.collapsed = False
+        self._help.show(page, topic)
 
     def cleanup(self) -> None:
         super().cleanup()

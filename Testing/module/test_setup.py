@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -11,7 +12,7 @@ import slicer
 from bench import makeFolder, played, waitUntil
 from test_widget import WidgetCase
 
-from EfficientSegBridge import device_choice, packages, python_row, setup_checks, wheel_installer
+from EfficientSegBridge import device_choice, help_pages, packages, python_row, setup_checks, wheel_installer
 from EfficientSegBridge.device_test import line
 from EfficientSegBridge.interpreter import Command
 from EfficientSegBridge.setup_section import SetUpSection
@@ -51,9 +52,12 @@ class SetUpCase(WidgetCase):
         self.asked = self.probe.start()
         self.addCleanup(self.probe.stop)
         self.addCleanup(device_choice.forget)
-        self.addCleanup(self.section.showHelp, False)
+        self.addCleanup(self.closeHelp)
         device_choice.forget()
         self.ui.setUpButton.collapsed = True
+
+    def closeHelp(self) -> None:
+        self.ui.tutorialButton.checked = self.ui.troubleshootingButton.checked = False
 
     def say(self, *state, **more) -> None:
         self.panel._probe.state = TorchState(*state, **more)
@@ -104,6 +108,26 @@ class TestFirstRun(SetUpCase):
         self.assertIn("When something does not work", self.ui.helpBrowser.toPlainText())
         self.ui.troubleshootingButton.click()
         self.assertTrue(self.ui.helpBrowser.isHidden())
+
+    def test_the_tutorial_takes_the_viewer_over_and_gives_it_back(self) -> None:
+        self.ui.troubleshootingButton.click()
+        self.ui.tutorialButton.click()
+        self.assertFalse(self.ui.troubleshootingButton.checked)
+        self.assertIn("From a click", self.ui.helpBrowser.toPlainText())
+        self.section.showHelp(topic="memory")
+        self.assertTrue(self.ui.troubleshootingButton.checked)
+        self.assertFalse(self.ui.tutorialButton.checked)
+        self.assertIn("When something does not work", self.ui.helpBrowser.toPlainText())
+        self.ui.troubleshootingButton.click()
+        self.assertTrue(self.ui.helpBrowser.isHidden())
+
+    def test_every_picture_of_the_tutorial_is_found_by_the_viewer(self) -> None:
+        self.section.showHelp(help_pages.TUTORIAL)
+        sources = re.findall(r'<img src="([^"]+)"', help_pages.pageText(help_pages.TUTORIAL))
+        self.assertGreater(len(sources), 3)
+        for source in sources:
+            picture = self.ui.helpBrowser.document.resource(qt.QTextDocument.ImageResource, qt.QUrl(source))
+            self.assertTrue(picture, source)
 
 
 class TestChecks(unittest.TestCase):

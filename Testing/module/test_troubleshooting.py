@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
-from EfficientSegBridge import pip_words, setup_checks
-from EfficientSegBridge.setup_section import HELP
+from EfficientSegBridge import help_pages, pip_words, setup_checks
 
+HELP = help_pages.FOLDER / help_pages.TROUBLESHOOTING
 BRIDGE = Path(setup_checks.__file__).parent
 LIBRARY = HELP.parents[2] / "EfficientSegLib"
 # Of these files, every failure that is put into words.
