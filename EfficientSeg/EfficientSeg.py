@@ -46,7 +46,8 @@ class EfficientSeg(ScriptedLoadableModule):
         parent.helpText = _(
             "Segments a CT or MR volume in a background process, on the processor or a GPU. A quick look at the "
             "whole volume gives a coarse result within seconds; then the most useful patches are read at full "
-            "detail, and the segmentation is refined while you watch. Research only, not for patient care."
+            "detail, and the segmentation is refined while you watch. Research only, not for patient care. "
+            "Set-up and help, in the panel, opens a tutorial with pictures and its own sample CT."
         )
         parent.acknowledgementText = _(
             "Methods: NMSW (no more sliding windows), SegMate, STP with token completion, and Swin SMT; please cite "
