@@ -145,7 +145,7 @@ def test_it_learns_a_phantom_within_seconds_and_the_bundle_segments_it(slices_js
     changes = {
         "cases": slices_json["cases"][:1],
         "samples": {"name": "slices", "options": {**still, "volumes": 1, "slices_per_volume": 8, "foreground": 1.0}},
-        "iterations": 80,
+        "iterations": 130,
         "learning_rate": 1e-2,
         "largest": [96, 64, 28],
         "precision": "fp32",
