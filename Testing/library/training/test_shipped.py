@@ -11,9 +11,10 @@ from EfficientSegLib.training.config import read_config
 from EfficientSegLib.volume import Volume
 
 BUNDLES = Path(__file__).resolve().parents[3] / "Resources" / "Bundles"
+SHIPPED = [("demo-ct", "teaching.json"), ("demo-ct-slices", "further.json"), ("self-test", "training.json")]
 
 
-@pytest.mark.parametrize("name, last", [("demo-ct", "teaching.json"), ("self-test", "training.json")])
+@pytest.mark.parametrize("name, last", SHIPPED)
 def test_a_shipped_bundle_comes_from_the_training_beside_it(name, last):
     bundle, config = bundles.load(BUNDLES / name), read_config(BUNDLES / name / last)
     bundles.verify_weights(bundle)
@@ -27,6 +28,15 @@ def test_the_demo_was_taught_on_what_its_first_training_leaves():
     assert bundles.load(BUNDLES / "demo-ct").provenance["first_training"]["configuration_sha256"] == first.fingerprint
     assert taught.start.trained == ("score_head",)
     assert taught.cases == first.cases and taught.template.network == first.template.network
+
+
+def test_the_demo_of_slices_goes_on_from_its_first_training_and_is_small():
+    folder = BUNDLES / "demo-ct-slices"
+    first, further = (read_config(folder / name) for name in ("training.json", "further.json"))
+    assert bundles.load(folder).provenance["first_training"]["configuration_sha256"] == first.fingerprint
+    assert further.template.network == first.template.network and further.template.labels == first.template.labels
+    assert further.template.labels == bundles.load(BUNDLES / "demo-ct").labels
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
 
 
 def test_the_self_test_is_small():
