@@ -18,14 +18,16 @@ import slicer
 from bench import waitUntil
 from test_pictures import OUTPUT, ROOT, TestPictures
 
-from EfficientSegBridge import efforts, help_pages, nodes, sample_data
+from EfficientSegBridge import efforts, help_pages, nodes, paces, sample_data
 from EfficientSegBridge.torch_probe import TorchState
 
 KEEP = "EFFICIENTSEG_KEEP_PICTURES"  # set to anything: replace the shipped pictures by those made now
 LARGEST_BYTES = 600_000  # all pictures together
 PANEL_PIXELS = 350
-VIEWS_PIXELS = (700, 520)
-COLUMNS = {"coarse": ("Red", "Green"), "refined": ("Red", "3D")}
+# As wide as the viewer in a panel of 350 pixels: it neither scales (raggedly) nor scrolls sideways.
+WIDTH = 280
+VIEW_HEIGHT = 220
+ROWS = {"coarse": ("Red", "Green"), "refined": ("Red", "3D")}
 JPEG_QUALITY = 85  # of the views; the panel's letters want PNG
 PAGE = help_pages.FOLDER / help_pages.TUTORIAL
 
@@ -47,7 +49,7 @@ class TestPage(unittest.TestCase):
         files = [help_pages.FOLDER / name for name in named()]
         self.assertIn(len(files), range(4, 7))
         for file in files:
-            self.assertFalse(qt.QImage(str(file)).isNull(), file.name)
+            self.assertEqual(qt.QImage(str(file)).width(), WIDTH, file.name)
         self.assertLess(sum(file.stat().st_size for file in files), LARGEST_BYTES)
         shipped = {file for file in help_pages.FOLDER.iterdir() if file.suffix in (".png", ".jpg")}
         self.assertEqual(shipped, set(files), "pictures that the page does not show")
@@ -84,6 +86,7 @@ class TestTutorial(unittest.TestCase):
 
         self.application = standin.start()
         slicer.mrmlScene.Clear(0)
+        qt.QSettings().setValue(paces.SETTING, "")  # a reader comes for the first time: nothing was timed yet
         self.widget = self.application.load_module(ROOT / "EfficientSeg" / "EfficientSeg.py")
         self.addCleanup(self.application.unload_module, "EfficientSeg")
         self.ui, self.panel, self.logic = self.widget.ui, self.widget.panel, self.widget.logic
@@ -159,15 +162,16 @@ class TestTutorial(unittest.TestCase):
         self.made.append(file)
 
     def views(self, name: str) -> None:
-        """Two views side by side, at the middle of what was segmented."""
+        """Two views, one below the other."""
         from standin import screenshots
 
-        before, screenshots.FOUR_UP = screenshots.FOUR_UP, {view: (n, 0) for n, view in enumerate(COLUMNS[name])}
+        before, screenshots.FOUR_UP = screenshots.FOUR_UP, {view: (0, row) for row, view in enumerate(ROWS[name])}
         self.addCleanup(setattr, screenshots, "FOUR_UP", before)
         path = OUTPUT / "tutorial-views.png"
-        self.application.screenshot_views(path, VIEWS_PIXELS)
+        self.application.screenshot_views(path, (2 * WIDTH + screenshots.GAP, 2 * VIEW_HEIGHT + screenshots.GAP))
         screenshots.FOUR_UP = before
-        self.keep(f"tutorial-{name}.jpg", qt.QImage(str(path)).copy(0, 0, VIEWS_PIXELS[0], VIEWS_PIXELS[1] // 2 - 1))
+        image = qt.QImage(str(path))
+        self.keep(f"tutorial-{name}.jpg", image.copy(0, 0, WIDTH, image.height()))
         path.unlink()
 
     def part(self, name: str, button) -> None:
@@ -178,12 +182,14 @@ class TestTutorial(unittest.TestCase):
             other.collapsed = other != button
         if button == ui.reviewButton:
             ui.reviewNextButton.click()
-        tables = (ui.statisticsTable, ui.patchesTable, ui.reviewTable) if self.logic.run else ()
-        self.assertTrue(waitUntil(lambda: not any(map(self.unsaid, tables)), 120), "… instead of words")
+        tables = {"result": ui.statisticsTable, "why": ui.patchesTable, "review": ui.reviewTable}
+        if name in tables:
+            self.assertTrue(waitUntil(lambda: self.isSaid(tables[name]), 120), "… instead of words")
         image, root = self.panelPicture(), self.widget.parent
         top = button.mapTo(root, qt.QPoint(0, 0)).y() if button is not None else 0
         bottom = top + button.height if button is not None else ui.resultButton.mapTo(root, qt.QPoint(0, 0)).y()
-        self.keep(f"tutorial-{name}.png", image.copy(0, top, PANEL_PIXELS, bottom - top))
+        part = image.copy(0, top, PANEL_PIXELS, bottom - top)
+        self.keep(f"tutorial-{name}.png", part.scaledToWidth(WIDTH, qt.Qt.SmoothTransformation))
 
     def panelPicture(self):
         path = OUTPUT / "tutorial-panel.png"
@@ -194,10 +200,11 @@ class TestTutorial(unittest.TestCase):
         return image
 
     @staticmethod
-    def unsaid(table) -> bool:
-        """Whether a table that is to be seen waits for its words."""
-        cells = (table.item(row, column) for row in range(table.rowCount) for column in range(table.columnCount))
-        return table.visible and any(cell is not None and cell.text() == "…" for cell in cells)
+    def isSaid(table) -> bool:
+        """Whether a table has all its words: they come step by step."""
+        places = ((row, column) for row in range(table.rowCount) for column in range(table.columnCount))
+        cells = [item.text() for item in (table.item(*place) for place in places) if item is not None]
+        return bool(cells) and "…" not in cells
 
 
 if __name__ == "__main__":
