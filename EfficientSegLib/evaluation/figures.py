@@ -34,6 +34,7 @@ def overview(
     class_weights: Mapping[str, float] | None = None,
     device: str = "",
     seconds: float | None = None,
+    unit: str = "patches",
 ) -> None:
     """Draw a run as PNG; an older picture is replaced in one step.
 
@@ -43,6 +44,7 @@ def overview(
         patches_read: how many of them; None is all.
         candidates: how many patches there were to choose from.
         class_weights: by label name, 0 (overview) to 1 (patches).
+        unit: what was read, "patches" or "slices".
 
     Raises:
         VolumeError: matplotlib is missing, or the picture cannot be written.
@@ -58,7 +60,7 @@ def overview(
     height = TITLE_INCHES + views_high + GAP + panels_high + MARGIN
     figure = figure_class(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, facecolor=BACKGROUND)
     canvas_class(figure)
-    _title(figure, height, bundle, _facts(device, seconds, read, candidates))
+    _title(figure, height, bundle, _facts(device, seconds, f"{read} of {candidates} {unit}" if candidates else ""))
     left = MARGIN
     for plane, width in zip(PLANES, widths):
         share = (WIDTH - 2 * MARGIN - 2 * GAP) * width / sum(widths)
@@ -115,6 +117,7 @@ def overview_from_record(
         class_weights=record["class_weights"],
         device=record["device"],
         seconds=record["seconds"]["total"],
+        unit=patches.get("unit", "patches"),
     )
 
 
@@ -129,10 +132,10 @@ def _matplotlib():
     return Figure, FigureCanvasAgg
 
 
-def _facts(device: str, seconds: float | None, read: int, candidates: int) -> str:
+def _facts(device: str, seconds: float | None, read: str) -> str:
     parts = [f"device {device}"] if device else []
     parts += [f"{seconds:.1f} s"] if seconds is not None else []
-    parts += [f"{read} of {candidates} patches read in detail"] if candidates else []
+    parts += [f"{read} read in detail"] if read else []
     return "   ·   ".join(parts)
 
 
