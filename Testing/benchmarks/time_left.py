@@ -43,9 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="demo-ct")
     parser.add_argument("--input", default=str(SAMPLE))
-    parser.add_argument(
-        "--random", type=int, metavar="N", help="the paper's networks, random weights, N^3 voxels"
-    )
+    parser.add_argument("--random", type=int, metavar="N", help="the paper's networks, random weights, N^3 voxels")
     parser.add_argument("--patches", type=patches_number, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count the processor's seconds, in this process")
