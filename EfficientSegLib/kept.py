@@ -25,7 +25,8 @@ class ModelKeeper:
         """The bundle's model on the device, loaded only if it is another one than last time."""
         from EfficientSegLib.segment import load_model
 
-        key = (bundle.weights.sha256, repr(bundle.network), bundle.num_labels, device, precision, backend)
+        kind = (repr(bundle.network), bundle.outputs, bundle.num_labels)
+        key = (bundle.weights.sha256, *kind, device, precision, backend)
         if key != self._key:
             self._key, self._model = None, None  # the old one goes before the new one comes
             self._model = load_model(bundle, device, precision, backend)

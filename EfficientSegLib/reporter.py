@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,8 @@ class Reporter:
             self._ending = (self._now() - began) * self._ending_writes  # the first are of the whole volume
         self._partials.append(path)
         if len(self._partials) > KEPT_PARTIALS:
-            self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
+            with suppress(OSError):  # still open in the reader (Windows): the end of the run removes it
+                self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
         self._has_labels = True
         self._emit(Partial(str(path), box, patches_read, patches_total))
 
