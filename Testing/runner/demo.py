@@ -149,7 +149,8 @@ def _leave(run: Run, given: argparse.Namespace) -> int:
     for name, millilitres in record["volumes_ml"].items():
         print(f"  {name:28} {millilitres:9.1f} ml" if millilitres else f"  {name:28}  not found")
     patches = record["patches"]
-    print(f"{patches['unit'].capitalize()} read: {patches['read']} of {patches['candidates']}. Research only, not for diagnosis.")
+    read = f"{patches['unit'].capitalize()} read: {patches['read']} of {patches['candidates']}."
+    print(f"{read} Research only, not for diagnosis.")
     print(f"Written to {given.output}: {stem}.seg.nrrd (drag it into 3D Slicer), overview.png, run.json")
     return 0
 
