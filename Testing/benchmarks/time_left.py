@@ -5,8 +5,8 @@
 
 With `--random N` the paper's U-Nets with random weights (20 labels, patches of 128 voxels) read N^3 voxels of noise:
 the worst case for labels, since no two voxels agree. Every request goes to one warm worker, as the panel's do. On a
-machine that others use, how much they take changes faster than anybody could foresee: `--processor` runs in this process and
-counts the processor's seconds instead, on one thread.
+machine that others use, how much they take changes faster than anybody could foresee: `--processor` runs in this
+process and counts the processor's seconds instead, on one thread.
 """
 
 import argparse
