@@ -42,6 +42,20 @@ class PatchModel(Protocol):
 
 
 @runtime_checkable
+class TokenModel(PatchModel, Protocol):
+    """A `PatchModel` of one fixed patch size that stops computing tokens on the way."""
+
+    patch_size: Index  # the only one it reads
+    token_size: Index  # voxels
+    prune_ratio: float  # share of the tokens that each stage drops; may be changed between passes
+    stages: int  # depths 0 to stages - 1: dropped at that stage; stages: kept to the end
+
+    def with_depths(self, patch: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Logits as of a plain call, and depths (B, *patch_size / token_size), uint8."""
+        ...
+
+
+@runtime_checkable
 class GlobalLocalModel(Protocol):
     """Looks at a small picture of the whole volume first, and says which patches are worth reading."""
 
