@@ -18,6 +18,7 @@ from EfficientSegLib.rules import Postprocess, Preprocess
 
 SCHEMA = 1
 MANIFEST = "bundle.json"
+TOKEN_NETWORKS = ("stp_unetr",)  # of the registry: those that stop computing tokens on the way
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,15 @@ class Bundle:
     def channel_values(self) -> tuple[int, ...]:
         """Value in the label map of each channel; 0 for background and auxiliary labels."""
         return (0, *(0 if label.auxiliary else label.value for label in self.labels))
+
+    @property
+    def prunes_tokens(self) -> bool:
+        """Whether the network that reads patches drops tokens, so that a map of them can be asked for."""
+        own = self.network.options
+        name, options = self.network.name, own
+        if name == "nmsw":
+            name, options = own.get("local_backbone"), own.get("local_options", {})
+        return name in TOKEN_NETWORKS and options.get("selection") != "none"
 
     def gate(self, backend: str = "torch") -> Gate | None:
         """What was measured of bfloat16 with these very weights; None if nothing was."""

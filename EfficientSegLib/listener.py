@@ -40,6 +40,9 @@ class Listener:
     def wants_review(self) -> bool:
         return type(self).reviewed is not Listener.reviewed
 
+    def tokens(self, depths: np.ndarray, stages: int) -> None:
+        """Where tokens were dropped, (I, J, K), uint8, where that was asked for; see `protocol.Tokens`."""
+
     def warn(self, text: str) -> None:
         """Something odd that does not stop the run."""
 

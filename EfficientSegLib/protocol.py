@@ -46,6 +46,7 @@ class Request:
     region: PatchBox | None = None  # of the input volume: only patches that touch it; outside it labels are 0
     files: tuple[str, ...] = ()  # where input is a folder: only these, relative to it: one DICOM series of several
     overlapping: bool = False  # segments may share voxels in the segmentation file; needs independent outputs
+    tokens: bool = False  # also tell where the network stopped looking closely; see `Tokens`
     protocol: int = PROTOCOL
 
 
@@ -143,6 +144,18 @@ class Pace:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """Where a network of tokens stopped computing them: a .npy array (I, J, K), uint8, of the whole input volume.
+
+    0: not read by such a network; 1 to `stages`: dropped at this stage; `stages` + 1: kept to the end. Where patches
+    overlap, the deepest. Sent once before `Finished`, where it was asked for and the network has tokens.
+    """
+
+    depths: str
+    stages: int
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know that does not stop the run."""
 
@@ -204,6 +217,7 @@ Event = (
     | Partial
     | Pace
     | Reviewed
+    | Tokens
     | Warned
     | Measured
     | Finished

@@ -12,12 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.geometry import PatchBox, ScoredBox
+from EfficientSegLib.geometry import Index, PatchBox, ScoredBox
 from EfficientSegLib.options import read_options
 from EfficientSegLib.restore import LogitField
 
 if TYPE_CHECKING:
     from EfficientSegLib.strategies.reading import Reading
+    from EfficientSegLib.strategies.tokens import TokenDepths
 
 STRATEGIES = {
     "nmsw": "EfficientSegLib.strategies.nmsw",
@@ -44,6 +45,8 @@ class Prediction:
     planned: int  # patches or slices that were to be read; complete once `logits.patches_read` is as many
     class_weights: tuple[float, ...] | None = None  # per channel
     reading: "Reading | None" = None  # what a run with more patches can go on from
+    depths: "TokenDepths | None" = None  # grows with the patches read; None where the network has no tokens
+    origin: Index = (0, 0, 0)  # of the volume, in the grid of `depths`
 
 
 class Watcher:

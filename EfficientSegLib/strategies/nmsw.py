@@ -16,6 +16,7 @@ from EfficientSegLib.strategies.coverage import by_coverage
 from EfficientSegLib.strategies.overview import Overview, look
 from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, foreground_first, go_on, trust_of
+from EfficientSegLib.strategies.tokens import prune_ratio_of
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,16 @@ def predict(
         preference: what is read before the usual order, or alone.
 
     Raises:
-        OptionError: the model is no `GlobalLocalModel`, or top_k exceeds the number of candidate patches.
-        ContinuationError: the earlier run is of another volume, model, strategy or pad_value, or has read more patches.
+        OptionError: the model is no `GlobalLocalModel`, top_k exceeds the number of candidate patches, or the local
+            network does not bear the prune_ratio.
+        ContinuationError: the earlier run is of another volume, model, strategy, pad_value or prune_ratio, or has read
+            more patches.
         DeviceError: the patch logits have no place on the disk.
     """
     if not isinstance(model, GlobalLocalModel):
         raise wrong_model("nmsw", "sliding_window")
-    settings = {"pad_value": options.pad_value, "order": options.order}
+    ratio = prune_ratio_of(model, options.prune_ratio)
+    settings = {"pad_value": options.pad_value, "order": options.order, "prune_ratio": ratio}
     if earlier is None:
         overview = look(volume, model, options.pad_value)
         order = _by_priority(overview) if options.order == "priority" else _by_coverage(overview)

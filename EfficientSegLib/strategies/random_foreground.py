@@ -15,6 +15,7 @@ from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.overview import Overview, look
 from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, Trust, foreground_first, go_on, trust_of
+from EfficientSegLib.strategies.tokens import prune_ratio_of
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ def predict(
         preference: what is read before the draw, or alone.
 
     Raises:
-        OptionError: the model is no `GlobalLocalModel`, or top_k exceeds the number of candidate patches.
+        OptionError: the model is no `GlobalLocalModel`, top_k exceeds the number of candidate patches, or the local
+            network does not bear the prune_ratio.
         ContinuationError: the earlier run is not the beginning of this one.
         DeviceError: the patch logits have no place on the disk.
     """
     if not isinstance(model, GlobalLocalModel):
         raise wrong_model("random_foreground", "sliding_window")
-    settings = {"pad_value": options.pad_value, "seed": options.seed}
+    ratio = prune_ratio_of(model, options.prune_ratio)
+    settings = {"pad_value": options.pad_value, "seed": options.seed, "prune_ratio": ratio}
     if earlier is None:
         overview = look(volume, model, options.pad_value)
         order = _drawn(overview, options.seed)

@@ -19,6 +19,7 @@ from EfficientSegLib.strategies import Prediction, Watcher
 from EfficientSegLib.strategies.disagreement import Disagreement
 from EfficientSegLib.strategies.overview import CoarseField, Overview
 from EfficientSegLib.strategies.preference import Preference, queue
+from EfficientSegLib.strategies.tokens import PatchReader, check_ratio, depths_of
 
 THETA = 10.0  # of the baselines' class weights before the sigmoid
 Trust = Literal["learned", "ten", "one"]
@@ -33,8 +34,10 @@ class Budget:
     skip_background: bool = True  # end early once only patches without any coarse structure are left; not if all
     pad_value: float = 0.0  # network value of air, for volumes smaller than a patch
     memory_mb: float = 2000.0  # patch logits kept in memory; the rest lies in a mapped file
+    prune_ratio: float | None = None  # of tokens, by a local network that drops some; null: as the bundle says
 
     def __post_init__(self) -> None:
+        check_ratio(self.prune_ratio)
         if self.top_k is not None and self.top_k < 0:
             raise OptionError(
                 f"top_k is {self.top_k}.", why="It counts patches.", mend="Use 0 (coarse only), more, or null (all)."
@@ -71,6 +74,7 @@ class Reading:
         self.is_torn = False  # a patch was lost half-way into the sums: nothing can go on from here
         self.blend = Blend(len(overview.logits), memory_mb=memory_mb)
         self.disagreement = Disagreement(overview, getattr(model, "ignored_channels", (0,)))
+        self.depths = depths_of(model)  # in voxels of the padded volume
         self._strategy = strategy
         self._settings = settings
         self._model = weakref.ref(model)  # a kept reading does not keep a model that was replaced
@@ -195,15 +199,17 @@ def go_on(
     weights = tuple(trust.tolist())
     watcher.chosen(scored, candidates, weights)
     watcher.refined(logits, None, reading.read, len(chosen))
-    device = next(model.parameters()).device
+    read = PatchReader(model, budget.prune_ratio, reading.depths)
     window = gaussian_window(model.patch_size)
     while reading.read < len(chosen) and not watcher.should_stop():
         number = chosen[reading.read]
-        patch = cut(overview.padded, overview.grid[number])[None].to(device)
-        reading.add(number, model.local(patch)[0].float().cpu(), window)
+        box = overview.grid[number]
+        reading.add(number, read(cut(overview.padded, box), box), window)
         logits.patches_read = reading.read
         watcher.refined(logits, scored[reading.read - 1].box, reading.read, len(chosen))
-    return Prediction(logits, scored, candidates, len(chosen), weights, reading)
+    return Prediction(
+        logits, scored, candidates, len(chosen), weights, reading, reading.depths, origin=overview.offset
+    )
 
 
 def _chosen(reading: Reading, budget: Budget, preference: Preference) -> tuple[list[int], int]:

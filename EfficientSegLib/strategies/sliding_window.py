@@ -15,6 +15,7 @@ from EfficientSegLib.networks import GlobalLocalModel, PatchModel
 from EfficientSegLib.patches import BLOCK, Blend, cut, gaussian_window, pad_to
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.preference import Preference, refuse_order
+from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
 
 LAZY = True  # see `strategies.reads_lazily`
 
@@ -27,6 +28,10 @@ class Options:
     overlap: float = 0.5  # shared by neighbouring patches; cost grows steeply with it
     pad_value: float = 0.0  # network value of air, for volumes smaller than a patch
     memory_mb: float = 2000.0  # patch logits kept in memory; the rest lies in a mapped file
+    prune_ratio: float | None = None  # of tokens, by a network that drops some; null: as the bundle says
+
+    def __post_init__(self) -> None:
+        check_ratio(self.prune_ratio)
 
 
 class Windows:
@@ -38,7 +43,7 @@ class Windows:
         shape: Index,
         offset: Index,
         num_labels: int,
-        predictor: Callable[[Tensor], Tensor],
+        predictor: Callable[[Tensor, PatchBox], Tensor],
         boxes: list[PatchBox],
         options: Options,
         watcher: Watcher,
@@ -48,7 +53,7 @@ class Windows:
         self.patches_read = 0
         self._padded = padded
         self._offset = offset  # of the field's first voxel
-        self._predictor = predictor  # patch (C, *patch) -> logits (L, *patch)
+        self._predictor = predictor  # patch (C, *patch) and its box -> logits (L, *patch)
         self._boxes = boxes  # ascending along the last axis
         self._options = options
         self._watcher = watcher
@@ -65,7 +70,7 @@ class Windows:
             patch = self._boxes[self.patches_read]
             if patch.start[2] >= box.stop[2] or self._stops():
                 break
-            self._blend.add(self._predictor(cut(self._padded, patch)), patch, self._window)
+            self._blend.add(self._predictor(cut(self._padded, patch), patch), patch, self._window)
             self.patches_read += 1
             self._watcher.refined(None, None, self.patches_read, len(self._boxes))
         return self._blend.region(box)[0]
@@ -94,22 +99,17 @@ def predict(
         OptionError: the model has no logits for a patch, no patch size is known, or another order is wanted.
     """
     refuse_order(preference, "sliding_window")
-    local = model.local if isinstance(model, GlobalLocalModel) else model
     if not isinstance(model, (PatchModel, GlobalLocalModel)):
         raise wrong_model("sliding_window", "the strategy that bundle.json names")
     patch_size = options.patch_size or getattr(model, "patch_size", None)
     if patch_size is None:
         raise OptionError("patch_size is null.", why="This network has none of its own.", mend="Give three numbers.")
-    device = next(model.parameters()).device
-
-    def predictor(patch: Tensor) -> Tensor:
-        return local(patch[None].to(device))[0].float().cpu()
-
+    read = PatchReader(model, options.prune_ratio)
     padded, offset = pad_to(volume, patch_size, options.pad_value)
     boxes = sorted(patch_grid(tuple(padded.shape[1:]), patch_size, options.overlap), key=lambda box: box.start[2])
     if preference is not None and preference.region is not None:
         region = preference.region.shifted(offset)
         boxes = [box for box in boxes if box.intersection(region)]
     shape = tuple(volume.shape[1:])
-    logits = Windows(padded, shape, offset, model.num_labels, predictor, boxes, options, watcher or Watcher())
-    return Prediction(logits, (), len(boxes), planned=len(boxes))
+    logits = Windows(padded, shape, offset, model.num_labels, read, boxes, options, watcher or Watcher())
+    return Prediction(logits, (), len(boxes), planned=len(boxes), depths=read.depths, origin=offset)

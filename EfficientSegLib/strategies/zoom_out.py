@@ -24,6 +24,7 @@ from EfficientSegLib.resampling import axis_weights, interpolate, shrink
 from EfficientSegLib.restore import winners
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.overview import CoarseField, Overview, look
+from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Options:
     """How zoom-out looks at a volume."""
 
     pad_value: float = 0.0  # network value of air, for volumes smaller than a patch
+    prune_ratio: float | None = None  # of tokens, by a local network that drops some; null: as the bundle says
+
+    def __post_init__(self) -> None:
+        check_ratio(self.prune_ratio)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
     if not isinstance(model, GlobalLocalModel):
         raise wrong_model("zoom_out", "sliding_window")
     watcher = watcher or Watcher()
+    read = PatchReader(model, options.prune_ratio)
     overview = look(volume, model, options.pad_value)
     ignored = set(getattr(model, "ignored_channels", (0,)))
     channels = [channel for channel in range(len(overview.logits)) if channel not in ignored]
@@ -129,14 +135,15 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
     logits = CoarseAndZoomed(overview)
     watcher.chosen(tuple(boxes), len(channels), None)
     watcher.refined(logits, None, 0, len(boxes))
-    device = next(model.parameters()).device
     for (channel, box, _), seen in zip(found, boxes):
         if watcher.should_stop():
             break
         patch = shrink(cut(overview.padded, box), model.patch_size)
-        logits.add(model.local(patch[None].to(device))[0].float().cpu(), box, channel)
+        logits.add(read(patch, box), box, channel)
         watcher.refined(logits, seen.box, logits.patches_read, len(boxes))
-    return Prediction(logits, tuple(boxes), len(channels), len(boxes))
+    return Prediction(
+        logits, tuple(boxes), len(channels), len(boxes), depths=read.depths, origin=overview.offset
+    )
 
 
 def _found(overview: Overview, channels: list[int], patch: Index) -> list[tuple[int, PatchBox, float]]:
