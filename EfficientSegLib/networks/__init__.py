@@ -26,6 +26,7 @@ NETWORKS = {
     "nmsw": "EfficientSegLib.networks.nmsw",
     "segmate": "EfficientSegLib.networks.segmate",
     "segmate_vanilla": "EfficientSegLib.networks.vanilla",
+    "swin_smt": "EfficientSegLib.networks.swin_smt",
     "swin_unetr": "EfficientSegLib.networks.swin_unetr",
     "unet": "EfficientSegLib.networks.unet",
 }

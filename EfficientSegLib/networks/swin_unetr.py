@@ -11,6 +11,9 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import Index
+
+SIZE_MULTIPLE = (32, 32, 32)  # a token is 2 voxels wide and is merged four times
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,52 @@ class Options:
 class SwinUNETR(nn.Module):
     """Meets `PatchModel`. MONAI's network is a part, not a parent: its `patch_size` means tokens, ours patches."""
 
-    size_multiple = (32, 32, 32)  # a token is 2 voxels wide and is merged four times
+    size_multiple = SIZE_MULTIPLE
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
-        self.network = nets.SwinUNETR(
-            in_channels=in_channels,
-            out_channels=num_labels,
-            feature_size=options.feature_size,
-            depths=options.depths,
-            num_heads=options.heads,
-            window_size=options.window,
-            norm_name="instance",
-            use_checkpoint=options.checkpointing,
-        )
+        self.network = compose(options, in_channels, num_labels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Patches (B, C, I, J, K), axes multiples of 32 and one of them 64 or more -> logits (B, L, I, J, K)."""
+        """Patches (B, C, I, J, K), axes multiples of 32 and one of them 64 or more -> logits (B, L, I, J, K).
+
+        Raises:
+            OptionError: the patches have another size.
+        """
+        check_size(tuple(x.shape[2:]))
         return self.network(x)
+
+
+def compose(options: Options, in_channels: int, num_labels: int, **more) -> nets.SwinUNETR:
+    """MONAI's network; `more` goes to it as it is."""
+    return nets.SwinUNETR(
+        in_channels=in_channels,
+        out_channels=num_labels,
+        feature_size=options.feature_size,
+        depths=options.depths,
+        num_heads=options.heads,
+        window_size=options.window,
+        norm_name="instance",
+        use_checkpoint=options.checkpointing,
+        **more,
+    )
+
+
+def check_size(shape: Index) -> None:
+    """Refuse patches that cannot be merged four times, or are then a single token, whose norms have nothing to compare.
+
+    Raises:
+        OptionError: an axis is no multiple of 32, or all are 32.
+    """
+    wanted = [max(-(-length // multiple), 1) * multiple for length, multiple in zip(shape, SIZE_MULTIPLE)]
+    if list(shape) != wanted or max(wanted) < 2 * SIZE_MULTIPLE[0]:
+        wanted[0] = max(wanted[0], 2 * SIZE_MULTIPLE[0]) if max(wanted) < 2 * SIZE_MULTIPLE[0] else wanted[0]
+        raise OptionError(
+            f"A patch is {' × '.join(map(str, shape))} voxels.",
+            why="Swin UNETR and Swin SMT need multiples of 32, and 64 or more along one axis.",
+            mend=f"Use {' × '.join(map(str, wanted))}.",
+        )
 
 
 def build(options: Options, in_channels: int, num_labels: int) -> SwinUNETR:

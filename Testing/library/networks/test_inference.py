@@ -20,6 +20,10 @@ SMALL = {
     "unet": (UNET, (16, 16, 12)),
     "mednext": ({"channels": 4, "expansion": [2, 3, 2], "blocks": [1, 2, 1]}, (16, 16, 12)),
     "swin_unetr": ({"feature_size": 12, "depths": [2, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3}, (64, 32, 32)),
+    "swin_smt": (
+        {"feature_size": 12, "depths": [1, 2, 1, 1], "heads": [1, 2, 2, 2], "window": 3, "experts": 3, "version": "v2"},
+        (64, 64, 32),
+    ),
     "nmsw": (
         {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
         (32, 16, 16),
@@ -63,7 +67,8 @@ def test_every_registered_network_is_tested_here():
 
 
 @pytest.mark.parametrize(
-    "name, batch", [*((name, 1) for name in SMALL), ("unet", 3), ("mednext", 2), ("swin_unetr", 2), ("segmate", 3)]
+    "name, batch",
+    [*((name, 1) for name in SMALL), ("unet", 3), ("mednext", 2), ("swin_unetr", 2), ("swin_smt", 2), ("segmate", 3)],
 )
 def test_the_settings_change_no_answer(name, batch):
     plain = build(name)
@@ -124,7 +129,7 @@ def answers_to_soft_blobs(model):
         ]
 
 
-@pytest.mark.parametrize("name", ["unet", "mednext", "swin_unetr"])
+@pytest.mark.parametrize("name", ["unet", "mednext", "swin_unetr", "swin_smt"])
 def test_the_settings_change_no_answer_of_a_network_that_has_learnt_something(name):
     """Training makes weights and activations of very different sizes, which random weights do not show."""
     torch.manual_seed(0)

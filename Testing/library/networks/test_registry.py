@@ -14,12 +14,14 @@ SMALL = {
     "unet": UNET,
     "mednext": {"channels": 4, "expansion": [2, 2, 3, 2, 2], "blocks": [1, 1, 2, 1, 1]},
     "swin_unetr": {"feature_size": 12, "depths": [2, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3},
+    "swin_smt": {"feature_size": 12, "depths": [1, 2, 1, 1], "heads": [1, 2, 2, 2], "window": 3, "experts": 3},
     "nmsw": {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
     "segmate": {"encoder": "light", "width": 0.25, "deep_supervision": True},
     "segmate_vanilla": {"encoder": "light"},
 }
 SHAPES = {  # batch and channels, or slices of a stack, first
     "swin_unetr": (1, 1, 64, 32, 32),
+    "swin_smt": (1, 1, 64, 32, 32),
     "segmate": (2, 3, 64, 96),
     "segmate_vanilla": (2, 1, 64, 96),
 }
