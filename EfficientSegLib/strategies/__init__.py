@@ -67,6 +67,12 @@ class Watcher:
     def searched(self, done: int, total: int) -> None:
         """A first pass, which leaves no labels, has looked at slice number `done` of `total`."""
 
+    def moved(self, device: str, precision: str, why: str) -> None:
+        """The memory of the model's device did not suffice: from now on it is another one; see `fallback`."""
+
+    def warn(self, text: str) -> None:
+        """Something odd that does not stop the run."""
+
     def should_stop(self) -> bool:
         """Asked before each patch; after True no patch is read any more."""
         return False

@@ -13,6 +13,7 @@ from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.networks.topk import top_k
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.coverage import by_coverage
+from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.overview import Overview, look
 from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, foreground_first, go_on, trust_of
@@ -53,13 +54,16 @@ def predict(
         raise wrong_model("nmsw", "sliding_window")
     ratio = prune_ratio_of(model, options.prune_ratio)
     settings = {"pad_value": options.pad_value, "order": options.order, "prune_ratio": ratio}
+    watcher = watcher or Watcher()
+    fallback = Fallback(model, watcher)
     if earlier is None:
-        overview = look(volume, model, options.pad_value)
+        overview = look(volume, model, options.pad_value, fallback)
         order = _by_priority(overview) if options.order == "priority" else _by_coverage(overview)
         earlier = Reading("nmsw", model, overview, order, options.memory_mb, settings)
     else:
         earlier.check("nmsw", volume, model, settings)
-    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher(), preference)
+    trust = trust_of(fallback.model, options.class_weights)
+    return go_on(earlier, model, options, trust, watcher, preference, fallback)
 
 
 def _by_priority(overview: Overview) -> list[int]:

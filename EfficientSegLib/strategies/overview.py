@@ -6,9 +6,11 @@ from torch import Tensor
 
 from EfficientSegLib.geometry import Index, PatchBox, patch_grid, whole
 from EfficientSegLib.networks import GlobalLocalModel
+from EfficientSegLib.networks.nmsw import Proposal
 from EfficientSegLib.patches import pad_to, pad_to_multiple
 from EfficientSegLib.resampling import cells_needed, enlarge
 from EfficientSegLib.restore import winners
+from EfficientSegLib.strategies.fallback import Fallback
 
 
 @dataclass(frozen=True)
@@ -29,21 +31,30 @@ class Overview:
         return box.shifted(tuple(-front for front in self.offset)).intersection(whole(self.shape))
 
 
-def look(volume: Tensor, model: GlobalLocalModel, pad_value: float) -> Overview:
-    """Run the global network on a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device."""
+def look(volume: Tensor, model: GlobalLocalModel, pad_value: float, fallback: Fallback | None = None) -> Overview:
+    """Run the global network on a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device.
+
+    Args:
+        fallback: of this run and model: on the CPU, where the device's memory does not suffice.
+    """
     padded, offset = pad_to(volume, model.patch_size, pad_value)
     shape = tuple(padded.shape[1:])
     low = model.shrink(pad_to_multiple(padded, model.size_multiple, pad_value)[None])
-    proposal = model.propose(low.to(next(model.parameters()).device), shape)
+
+    def propose(asked: GlobalLocalModel) -> Proposal:
+        found = asked.propose(low.to(next(asked.parameters()).device), shape)
+        return Proposal(found.logits.float().cpu(), found.scores.float().cpu(), found.foreground.cpu())
+
+    proposal = (fallback or Fallback(model)).ask(propose)
     return Overview(
         padded=padded,
         offset=offset,
         shape=tuple(volume.shape[1:]),
-        logits=proposal.logits[0].float().cpu(),
+        logits=proposal.logits[0],
         covers=tuple(cells * factor for cells, factor in zip(low.shape[2:], model.downsampling)),
         grid=tuple(patch_grid(shape, model.patch_size, model.overlap)),
-        scores=proposal.scores.float().cpu(),
-        foreground=proposal.foreground.cpu(),
+        scores=proposal.scores,
+        foreground=proposal.foreground,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.overview import Overview, look
 from EfficientSegLib.strategies.preference import Preference
 from EfficientSegLib.strategies.reading import Budget, Reading, Trust, foreground_first, go_on, trust_of
@@ -53,13 +54,16 @@ def predict(
         raise wrong_model("random_foreground", "sliding_window")
     ratio = prune_ratio_of(model, options.prune_ratio)
     settings = {"pad_value": options.pad_value, "seed": options.seed, "prune_ratio": ratio}
+    watcher = watcher or Watcher()
+    fallback = Fallback(model, watcher)
     if earlier is None:
-        overview = look(volume, model, options.pad_value)
+        overview = look(volume, model, options.pad_value, fallback)
         order = _drawn(overview, options.seed)
         earlier = Reading("random_foreground", model, overview, order, options.memory_mb, settings)
     else:
         earlier.check("random_foreground", volume, model, settings)
-    return go_on(earlier, model, options, trust_of(model, options.class_weights), watcher or Watcher(), preference)
+    trust = trust_of(fallback.model, options.class_weights)
+    return go_on(earlier, model, options, trust, watcher, preference, fallback)
 
 
 def _drawn(overview: Overview, seed: int) -> list[int]:

@@ -17,6 +17,7 @@ from EfficientSegLib.networks.topk import check_count
 from EfficientSegLib.patches import Blend, cut, gaussian_window
 from EfficientSegLib.strategies import Prediction, Watcher
 from EfficientSegLib.strategies.disagreement import Disagreement
+from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.overview import CoarseField, Overview
 from EfficientSegLib.strategies.preference import Preference, queue
 from EfficientSegLib.strategies.tokens import PatchReader, check_ratio, depths_of
@@ -177,6 +178,7 @@ def go_on(
     trust: Tensor,
     watcher: Watcher,
     preference: Preference | None = None,
+    fallback: Fallback | None = None,
 ) -> Prediction:
     """Read patches in the reading's order until there are as many as the budget says; none is read twice.
 
@@ -199,7 +201,7 @@ def go_on(
     weights = tuple(trust.tolist())
     watcher.chosen(scored, candidates, weights)
     watcher.refined(logits, None, reading.read, len(chosen))
-    read = PatchReader(model, budget.prune_ratio, reading.depths)
+    read = PatchReader(model, budget.prune_ratio, reading.depths, fallback)
     window = gaussian_window(model.patch_size)
     while reading.read < len(chosen) and not watcher.should_stop():
         number = chosen[reading.read]

@@ -22,12 +22,14 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.fallback import Fallback
 
 UNIT, LAZY = "slices", True  # see `strategies.unit` and `strategies.reads_lazily`
 ABSENT = -1e4  # logit of a label that the presence head denies; finite, since it is interpolated
 BATCH_ON_CPU, BATCH_ELSEWHERE = 1, 8  # on a CPU several at once are no faster, and need as many times the memory
 
-Read = Callable[[int, int], Tensor]  # first and last (exclusive) slice -> mask logits (B, K, I, J), on the CPU
+# First and last (exclusive) slice wanted -> mask logits (B, K, I, J) of the first of them, at least of one, on the CPU.
+Read = Callable[[int, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,21 @@ class Options:
                 f"presence is {self.presence}.", why="It is a probability.", mend="Use 0 to 1, or null for no gate."
             )
 
+    def batch_on(self, device: str) -> int:
+        """Slices in one pass on a device."""
+        return self.batch or (BATCH_ON_CPU if device == "cpu" else BATCH_ELSEWHERE)
+
 
 class Slices:
     """Logits that are computed when they are first asked for, in order of the last axis. A `LogitField`."""
 
     slab = 1  # slices at a time on the way back: each has all labels at full size
 
-    def __init__(self, shape: tuple[int, int, int], num_outputs: int, read: Read, batch: int, watcher: Watcher) -> None:
+    def __init__(self, shape: tuple[int, int, int], num_outputs: int, read: Read, watcher: Watcher) -> None:
         self.shape = shape
         self.num_labels = num_outputs + 1
         self.patches_read = 0  # slices
         self._read = read
-        self._batch = batch
         self._watcher = watcher
         self._stopped = False
         self._logits: dict[int, Tensor] = {}  # (K, I, J) by slice
@@ -79,11 +84,11 @@ class Slices:
         return 0 if self._stopped and box.start[2] >= self.patches_read else None
 
     def _read_on(self, needed: int) -> None:
-        first, last = self.patches_read, min(self.patches_read + self._batch, self.shape[2])
-        batch = self._read(first, last)
+        first = self.patches_read
+        batch = self._read(first, self.shape[2])
         self._logits |= {index: logits for index, logits in enumerate(batch, first) if index >= needed}
-        self.patches_read = last
-        self._watcher.refined(None, None, last, self.shape[2])
+        self.patches_read = first + len(batch)
+        self._watcher.refined(None, None, self.patches_read, self.shape[2])
 
     def _stops(self) -> bool:
         self._stopped = self._stopped or self._watcher.should_stop()
@@ -99,14 +104,13 @@ def predict(volume: Tensor, model: SliceModel, options: Options, watcher: Watche
     if not isinstance(model, SliceModel):
         raise wrong_model("slices", "a bundle whose network reads slices, or another strategy")
     watcher = watcher or Watcher()
-    device = next(model.parameters()).device
-    batch = options.batch or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ELSEWHERE)
+    fallback = Fallback(model, watcher, options.batch_on)
     depth = volume.shape[3]
     first, last = 0, depth - 1
     if options.position == "found":
-        first, last = _extent(_reader(volume, model, options, device, first, last), depth, batch, watcher)
-    read = _reader(volume, model, options, device, first, last)
-    field = Slices(tuple(volume.shape[1:]), model.num_outputs, read, batch, watcher)
+        first, last = _extent(_reader(volume, fallback, options, first, last), depth, watcher)
+    read = _reader(volume, fallback, options, first, last)
+    field = Slices(tuple(volume.shape[1:]), model.num_outputs, read, watcher)
     return Prediction(field, (), depth, planned=depth)
 
 
@@ -120,12 +124,13 @@ def stack(volume: Tensor, start: int, stop: int, slices: int) -> Tensor:
     return torch.stack([volume[0, :, :, plane] for plane in planes]).unflatten(0, (stop - start, slices))
 
 
-def _reader(volume: Tensor, model: nn.Module, options: Options, device: torch.device, first: int, last: int) -> Read:
+def _reader(volume: Tensor, fallback: Fallback, options: Options, first: int, last: int) -> Read:
     """What reads some slices, their position counted from slice `first` (0) to `last` (1)."""
     sides = tuple(volume.shape[1:3])
-    missing = [-side % multiple for side, multiple in zip(sides, model.size_multiple)]
+    missing = [-side % multiple for side, multiple in zip(sides, fallback.model.size_multiple)]
 
-    def read(start: int, stop: int) -> Tensor:
+    def read(model: nn.Module, start: int, stop: int) -> Tensor:
+        stop, device = min(start + fallback.batch, stop), next(model.parameters()).device
         slices = functional.pad(
             stack(volume, start, stop, model.slices), (0, missing[1], 0, missing[0]), value=options.pad_value
         )
@@ -134,7 +139,7 @@ def _reader(volume: Tensor, model: nn.Module, options: Options, device: torch.de
         logits = model(*given) if options.presence is None else _gated(*model.with_presence(*given), options.presence)
         return logits[:, :, : sides[0], : sides[1]].float().cpu()
 
-    return read
+    return lambda start, stop: fallback.ask(lambda model: read(model, start, stop))
 
 
 def _gated(logits: Tensor, presence: Tensor | None, least: float) -> Tensor:
@@ -146,13 +151,14 @@ def _gated(logits: Tensor, presence: Tensor | None, least: float) -> Tensor:
     return logits.masked_fill((presence.sigmoid() < least)[:, :, None, None], ABSENT)
 
 
-def _extent(read: Read, depth: int, batch: int, watcher: Watcher) -> tuple[int, int]:
+def _extent(read: Read, depth: int, watcher: Watcher) -> tuple[int, int]:
     """First and last slice with any structure; the volume's own where there is none, or after a stop."""
-    found = []
-    for start in range(0, depth, batch):
+    found, done = [], 0
+    while done < depth:
         if watcher.should_stop():
             return 0, depth - 1
-        stop = min(start + batch, depth)
-        found += [start + index for index, logits in enumerate(read(start, stop)) if bool((logits > 0).any())]
-        watcher.searched(stop, depth)
+        batch = read(done, depth)
+        found += [done + index for index, logits in enumerate(batch) if bool((logits > 0).any())]
+        done += len(batch)
+        watcher.searched(done, depth)
     return (found[0], found[-1]) if found else (0, depth - 1)

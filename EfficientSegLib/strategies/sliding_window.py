@@ -14,6 +14,7 @@ from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks import GlobalLocalModel, PatchModel
 from EfficientSegLib.patches import BLOCK, Blend, cut, gaussian_window, pad_to
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.preference import Preference, refuse_order
 from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
 
@@ -104,12 +105,13 @@ def predict(
     patch_size = options.patch_size or getattr(model, "patch_size", None)
     if patch_size is None:
         raise OptionError("patch_size is null.", why="This network has none of its own.", mend="Give three numbers.")
-    read = PatchReader(model, options.prune_ratio)
+    watcher = watcher or Watcher()
+    read = PatchReader(model, options.prune_ratio, fallback=Fallback(model, watcher))
     padded, offset = pad_to(volume, patch_size, options.pad_value)
     boxes = sorted(patch_grid(tuple(padded.shape[1:]), patch_size, options.overlap), key=lambda box: box.start[2])
     if preference is not None and preference.region is not None:
         region = preference.region.shifted(offset)
         boxes = [box for box in boxes if box.intersection(region)]
     shape = tuple(volume.shape[1:])
-    logits = Windows(padded, shape, offset, model.num_labels, read, boxes, options, watcher or Watcher())
+    logits = Windows(padded, shape, offset, model.num_labels, read, boxes, options, watcher)
     return Prediction(logits, (), len(boxes), planned=len(boxes), depths=read.depths, origin=offset)

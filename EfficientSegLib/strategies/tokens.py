@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.networks import GlobalLocalModel, TokenModel
+from EfficientSegLib.strategies.fallback import Fallback
 
 
 def check_ratio(ratio: float | None) -> None:
@@ -98,28 +99,38 @@ class PatchReader:
         model: a `PatchModel`, or a `GlobalLocalModel`, of which the local network reads.
         prune_ratio: of this run; None is the network's own.
         depths: where to keep what becomes of tokens, beside what earlier runs left there; None is a new place.
+        fallback: of this run and model: on the CPU, where the device's memory does not suffice.
 
     Raises:
         OptionError: see `prune_ratio_of`.
     """
 
-    def __init__(self, model: nn.Module, prune_ratio: float | None = None, depths: TokenDepths | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        prune_ratio: float | None = None,
+        depths: TokenDepths | None = None,
+        fallback: Fallback | None = None,
+    ) -> None:
         prune_ratio_of(model, prune_ratio)
-        self._tokens = token_model(model)
-        self._read = model.local if isinstance(model, GlobalLocalModel) else model
+        self._fallback = fallback or Fallback(model)
         self._ratio = prune_ratio
-        self._device = next(model.parameters()).device
         self.depths = depths or depths_of(model)
 
     def __call__(self, patch: Tensor, box: PatchBox) -> Tensor:
         """Logits of the patch that fills a box."""
-        given = patch[None].to(self._device)
-        if self._tokens is None:
-            return self._read(given)[0].float().cpu()
-        with _pruning(self._tokens, self._ratio):
-            logits, depths = self._tokens.with_depths(given)
-        self.depths.add(box, depths[0].to("cpu", torch.uint8))
-        return logits[0].float().cpu()
+        return self._fallback.ask(lambda model: self._read(model, patch, box))
+
+    def _read(self, model: nn.Module, patch: Tensor, box: PatchBox) -> Tensor:
+        given, tokens = patch[None].to(next(model.parameters()).device), token_model(model)
+        if tokens is None:
+            read = model.local if isinstance(model, GlobalLocalModel) else model
+            return read(given)[0].float().cpu()
+        with _pruning(tokens, self._ratio):
+            logits, depths = tokens.with_depths(given)
+        found, depths = logits[0].float().cpu(), depths[0].to("cpu", torch.uint8)
+        self.depths.add(box, depths)  # behind all that may fail and be tried again
+        return found
 
 
 @contextmanager

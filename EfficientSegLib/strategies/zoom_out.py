@@ -23,6 +23,7 @@ from EfficientSegLib.patches import cut
 from EfficientSegLib.resampling import axis_weights, interpolate, shrink
 from EfficientSegLib.restore import winners
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
+from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.overview import CoarseField, Overview, look
 from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
 
@@ -126,8 +127,9 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
     if not isinstance(model, GlobalLocalModel):
         raise wrong_model("zoom_out", "sliding_window")
     watcher = watcher or Watcher()
-    read = PatchReader(model, options.prune_ratio)
-    overview = look(volume, model, options.pad_value)
+    fallback = Fallback(model, watcher)
+    read = PatchReader(model, options.prune_ratio, fallback=fallback)
+    overview = look(volume, model, options.pad_value, fallback)
     ignored = set(getattr(model, "ignored_channels", (0,)))
     channels = [channel for channel in range(len(overview.logits)) if channel not in ignored]
     found = _found(overview, channels, model.patch_size)
