@@ -15,7 +15,7 @@ from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
 from EfficientSegLib.files import replacing
 from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.protocol import Finished, Request, Started
-from EfficientSegLib.reporter import Emit, Reporter, write_labels
+from EfficientSegLib.reporter import TOKENS, Emit, Reporter, write_labels
 
 if TYPE_CHECKING:
     from EfficientSegLib.segment import Segmentation
@@ -100,6 +100,7 @@ def run(
         wishes=asdict(wishes),
         review=reporter.review,
         pace=reporter.last_pace,
+        tokens=TOKENS,
     )
     record.write(description, path)
     finished = Finished(
@@ -120,7 +121,7 @@ def run(
 def remove_files(folder: str | os.PathLike) -> None:
     """Remove what a run that came to nothing has written; nothing else is touched."""
     folder = Path(folder)
-    for pattern in (LABELS, SEGMENTATION, RECORD, "partial_*.npy", ".*.part*"):
+    for pattern in (LABELS, SEGMENTATION, RECORD, TOKENS, "partial_*.npy", ".*.part*"):
         for path in folder.glob(pattern):
             try:
                 path.unlink()
@@ -237,6 +238,7 @@ def _segment(
         earlier=earlier,
         wishes=wishes,
         overlapping=request.overlapping,
+        tokens=request.tokens,
     )
 
 

@@ -60,5 +60,5 @@ class RunKeeper:
         self.forget()
         if segmentation.reading is not None:
             self._run_id = uuid.uuid4().hex
-            self.kept = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype))
+            self.kept = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype), tokens=None)
         return self._run_id

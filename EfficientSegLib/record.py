@@ -42,6 +42,7 @@ def build(
     wishes: Mapping[str, Any] | None = None,
     review: Reviewed | None = None,
     pace: Pace | None = None,
+    tokens: str = "",
 ) -> dict[str, Any]:
     """The record as a JSON object; two runs differ in times and memory only.
 
@@ -52,6 +53,7 @@ def build(
         wishes: what was to be read first, or alone.
         review: what the patches changed, and where to look first.
         pace: seconds of this run besides patches, and of a patch.
+        tokens: file of the map of dropped tokens, where there is one.
     """
     spent = {stage: round(value, 3) for stage, value in seconds.items()}
     return {
@@ -99,6 +101,7 @@ def build(
         "class_weights": _by_name(segmentation.class_weights, bundle),
         "volumes_ml": volumes_ml(segmentation.labels, volume.spacing_mm, bundle),
         "review": None if review is None else asdict(review),
+        "tokens": None if segmentation.tokens is None else segmentation.tokens.summary(tokens),
         "warnings": list(warnings),
         "seconds": {**spent, "total": round(sum(seconds.values()), 3)},
         "pace": None if pace is None else asdict(pace),

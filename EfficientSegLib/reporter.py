@@ -10,8 +10,9 @@ import numpy as np
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.geometry import PatchBox, ScoredBox
-from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Reviewed, Warned
+from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Reviewed, Tokens, Warned
 
+TOKENS = "tokens.npy"
 KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
 
 # What the end of a run takes besides restoring and writing its labels, as multiples of writing them: cleaning, review,
@@ -70,6 +71,7 @@ class Reporter:
             partial = staticmethod(reporter.partial)
             pace = staticmethod(reporter.pace)
             reviewed = staticmethod(reporter.reviewed)
+            tokens = staticmethod(reporter.tokens)
             warn = staticmethod(reporter.warn)
             should_stop = staticmethod(reporter.stop_if_asked)
 
@@ -120,6 +122,11 @@ class Reporter:
     def reviewed(self, found: Reviewed) -> None:
         self.review = found
         self._emit(found)
+
+    def tokens(self, depths: np.ndarray, stages: int) -> None:
+        path = self._folder / TOKENS
+        write_labels(depths, path)
+        self._emit(Tokens(str(path), stages))
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

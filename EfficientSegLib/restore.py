@@ -100,6 +100,25 @@ def restore_labels(
     return result
 
 
+def restore_nearest(cells: np.ndarray, prepared: Prepared, region: PatchBox | None = None) -> np.ndarray:
+    """Values of cells on the input's grid, where its labels lie: each voxel has that of the cell it is in.
+
+    Args:
+        cells: on the grid of `prepared.array`, (i, j, k).
+        region: of the input volume; outside it, and outside the crop, values are 0. None is all of it.
+
+    Returns:
+        (I, J, K), of the type of `cells`.
+    """
+    turned = np.zeros(prepared.oriented_shape, dtype=cells.dtype)
+    result = orient_back(turned, prepared.axes, prepared.flips)  # a view
+    inside = to_oriented(whole(prepared.source_shape) if region is None else region, prepared)
+    (first, rows), (column, columns), (plane, planes) = (_cells_of(axis, prepared, inside) for axis in range(3))
+    for row, cell in enumerate(rows, start=first):
+        turned[row, column : column + len(columns), plane : plane + len(planes)] = cells[cell][np.ix_(columns, planes)]
+    return result
+
+
 def winners(logits: Tensor) -> Tensor:
     """Channel of the largest logit of each voxel, (I, J, K), integers; the first of equal ones.
 
@@ -148,13 +167,25 @@ def _tile(field: LogitField, prepared: Prepared) -> Index:
     return (*tile[:2], slab or tile[2])
 
 
+def _voxels(axis: int, prepared: Prepared, wanted: PatchBox) -> np.ndarray:
+    """Indices of one axis of the wanted box, of the oriented input, whose centres lie in the crop."""
+    index = np.arange(wanted.start[axis], wanted.stop[axis])
+    centre = (index + 0.5) * prepared.grid[axis] / prepared.oriented_shape[axis]
+    return index[(centre >= prepared.crop.start[axis]) & (centre < prepared.crop.stop[axis])]
+
+
+def _cells_of(axis: int, prepared: Prepared, wanted: PatchBox) -> tuple[int, np.ndarray]:
+    """The first of these voxels, and the cell of `prepared.array` that each of them lies in."""
+    index = _voxels(axis, prepared, wanted)
+    cells = ((index + 0.5) * prepared.grid[axis] / prepared.oriented_shape[axis]).astype(int)
+    return (int(index[0]) if len(index) else 0), cells - prepared.crop.start[axis]
+
+
 def _spans(axis: int, prepared: Prepared, wanted: PatchBox, tile: int) -> list[_Span]:
     """Cut one axis of the wanted box, as far as it lies in the crop, into groups of voxels over `tile` cells."""
     length, cells = prepared.oriented_shape[axis], prepared.grid[axis]
     low, high = prepared.crop.start[axis], prepared.crop.stop[axis]
-    index = np.arange(wanted.start[axis], wanted.stop[axis])
-    centre = (index + 0.5) * cells / length
-    index = index[(centre >= low) & (centre < high)]
+    index = _voxels(axis, prepared, wanted)
     if not len(index):
         return []
     position = np.clip((index + 0.5) * cells / length - 0.5 - low, 0, high - low - 1)

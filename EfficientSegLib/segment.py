@@ -26,6 +26,7 @@ from EfficientSegLib.preprocess import prepare
 from EfficientSegLib.review import review
 from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
+from EfficientSegLib.token_map import TokenMap, token_map
 from EfficientSegLib.volume import Volume
 from EfficientSegLib.wishes import Wishes
 
@@ -51,6 +52,7 @@ class Segmentation:
     region: PatchBox | None = None  # of the input volume; outside it labels are 0
     coarse_labels: np.ndarray | None = field(default=None, repr=False, compare=False)  # for the review of what goes on
     reading: "Reading | None" = field(default=None, repr=False, compare=False)  # what `segment(earlier=)` goes on from
+    tokens: TokenMap | None = field(default=None, repr=False, compare=False)  # where it was wanted and there are any
 
 
 def _why_unread(error: Exception) -> str:
@@ -142,6 +144,7 @@ def segment(
     earlier: Segmentation | None = None,
     wishes: Wishes | None = None,
     overlapping: bool = False,
+    tokens: bool = False,
 ) -> Segmentation:
     """Segment a volume.
 
@@ -156,6 +159,8 @@ def segment(
             read is read, and the result is that of a run without it.
         wishes: what is read first, or alone; outside their region the labels are 0.
         overlapping: also tell all labels that each voxel has, where the bundle's are independent.
+        tokens: also tell where the network stopped computing tokens, of all that it and earlier runs read; where it has
+            none, the listener is warned.
 
     Raises:
         VolumeError: the volume does not suit the bundle.
@@ -197,6 +202,12 @@ def segment(
     if masks is not None:
         clean_masks(masks, bundle)
     clock.lap("restore")
+    found = token_map(prediction, prepared, wishes.region) if tokens else None
+    if found is not None:
+        listener.tokens(found.depths, found.stages)
+        clock.lap("tokens")
+    elif tokens:
+        listener.warn(f"No map of dropped tokens: the network of bundle {bundle.name!r} drops none.")
     patches = tuple(scored_in_source(patch, prepared) for patch in prediction.patches)
     coarse = None
     if prediction.reading is not None and listener.wants_review:
@@ -217,6 +228,7 @@ def segment(
         region=wishes.region,
         coarse_labels=coarse,
         reading=prediction.reading,
+        tokens=found,
         unit=strategies.unit(name),
         masks=None if masks is None else masks.turned_back(prepared.axes, prepared.flips),
         seconds=clock.seconds,

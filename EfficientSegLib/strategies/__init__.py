@@ -47,6 +47,7 @@ class Prediction:
     reading: "Reading | None" = None  # what a run with more patches can go on from
     depths: "TokenDepths | None" = None  # grows with the patches read; None where the network has no tokens
     origin: Index = (0, 0, 0)  # of the volume, in the grid of `depths`
+    prune_ratio: float | None = None  # of the tokens of this run
 
 
 class Watcher:

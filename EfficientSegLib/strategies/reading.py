@@ -209,9 +209,8 @@ def go_on(
         reading.add(number, read(cut(overview.padded, box), box), window)
         logits.patches_read = reading.read
         watcher.refined(logits, scored[reading.read - 1].box, reading.read, len(chosen))
-    return Prediction(
-        logits, scored, candidates, len(chosen), weights, reading, reading.depths, origin=overview.offset
-    )
+    tokens = {"depths": reading.depths, "origin": overview.offset, "prune_ratio": read.prune_ratio}
+    return Prediction(logits, scored, candidates, len(chosen), weights, reading, **tokens)
 
 
 def _chosen(reading: Reading, budget: Budget, preference: Preference) -> tuple[list[int], int]:

@@ -114,4 +114,5 @@ def predict(
         boxes = [box for box in boxes if box.intersection(region)]
     shape = tuple(volume.shape[1:])
     logits = Windows(padded, shape, offset, model.num_labels, read, boxes, options, watcher)
-    return Prediction(logits, (), len(boxes), planned=len(boxes), depths=read.depths, origin=offset)
+    tokens = {"depths": read.depths, "origin": offset, "prune_ratio": read.prune_ratio}
+    return Prediction(logits, (), len(boxes), planned=len(boxes), **tokens)

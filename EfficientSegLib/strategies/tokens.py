@@ -3,7 +3,7 @@
 A worker keeps its models from run to run, so a run's own ratio holds for one pass at a time and is taken back behind
 it, whatever happens. That also serves strategies whose patches are read long after they have returned.
 
-A patch's depths are one byte per token: 0 to `stages` - 1 dropped at that stage, `stages` kept to the end. They are kept
+A patch's depths are one byte per token: 0 to `stages` - 1 dropped at that stage, `stages` kept to the end. They stay
 for every patch, whether a map is wanted or not: a few kilobytes, and a map that is wanted later lacks nothing.
 """
 
@@ -112,9 +112,8 @@ class PatchReader:
         depths: TokenDepths | None = None,
         fallback: Fallback | None = None,
     ) -> None:
-        prune_ratio_of(model, prune_ratio)
+        self.prune_ratio = prune_ratio_of(model, prune_ratio)
         self._fallback = fallback or Fallback(model)
-        self._ratio = prune_ratio
         self.depths = depths or depths_of(model)
 
     def __call__(self, patch: Tensor, box: PatchBox) -> Tensor:
@@ -126,7 +125,7 @@ class PatchReader:
         if tokens is None:
             read = model.local if isinstance(model, GlobalLocalModel) else model
             return read(given)[0].float().cpu()
-        with _pruning(tokens, self._ratio):
+        with _pruning(tokens, self.prune_ratio):
             logits, depths = tokens.with_depths(given)
         found, depths = logits[0].float().cpu(), depths[0].to("cpu", torch.uint8)
         self.depths.add(box, depths)  # behind all that may fail and be tried again

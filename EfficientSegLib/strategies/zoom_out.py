@@ -143,9 +143,7 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
         patch = shrink(cut(overview.padded, box), model.patch_size)
         logits.add(read(patch, box), box, channel)
         watcher.refined(logits, seen.box, logits.patches_read, len(boxes))
-    return Prediction(
-        logits, tuple(boxes), len(channels), len(boxes), depths=read.depths, origin=overview.offset
-    )
+    return Prediction(logits, tuple(boxes), len(channels), len(boxes), depths=read.depths, origin=overview.offset)
 
 
 def _found(overview: Overview, channels: list[int], patch: Index) -> list[tuple[int, PatchBox, float]]:

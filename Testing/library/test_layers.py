@@ -19,12 +19,12 @@ LAYERS = [
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},
-        *{"preprocess", "patches", "postprocess", "resampling", "restore", "torso", "devices"},
+        *{"preprocess", "patches", "postprocess", "resampling", "restore", "torso", "devices", "device_memory"},
     },
     {"networks"},
     {"strategies"},
     {
-        *{"segment", "listener", "live", "live_slabs", "pace", "review", "wishes", "record"},
+        *{"segment", "listener", "live", "live_slabs", "pace", "review", "token_map", "wishes", "record"},
         *{"training", "evaluation", "adapters"},
     },
     {
