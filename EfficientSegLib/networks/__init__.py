@@ -26,6 +26,7 @@ NETWORKS = {
     "nmsw": "EfficientSegLib.networks.nmsw",
     "segmate": "EfficientSegLib.networks.segmate",
     "segmate_vanilla": "EfficientSegLib.networks.vanilla",
+    "stp_unetr": "EfficientSegLib.networks.stp_unetr",
     "swin_smt": "EfficientSegLib.networks.swin_smt",
     "swin_unetr": "EfficientSegLib.networks.swin_unetr",
     "unet": "EfficientSegLib.networks.unet",
@@ -48,7 +49,7 @@ class TokenModel(PatchModel, Protocol):
 
     patch_size: Index  # the only one it reads
     token_size: Index  # voxels
-    prune_ratio: float  # share of the tokens that each stage drops; may be changed between passes
+    prune_ratio: float  # share of the tokens that each stage drops; may be set between passes: OptionError if unfit
     stages: int  # depths 0 to stages - 1: dropped at that stage; stages: kept to the end
 
     def with_depths(self, patch: "Tensor") -> "tuple[Tensor, Tensor]":

@@ -26,7 +26,7 @@ from EfficientSegLib.networks.inference_slices import slices_for_inference
 
 _CONVOLUTIONS = {nn.Conv2d: torch.channels_last, nn.ConvTranspose2d: torch.channels_last}
 _CONVOLUTIONS |= {nn.Conv3d: torch.channels_last_3d, nn.ConvTranspose3d: torch.channels_last_3d}
-_MAKES_NEW = (nn.GroupNorm, *_CONVOLUTIONS)  # modules whose output is theirs alone and is not their input
+_MAKES_NEW = (nn.GroupNorm, nn.Linear, *_CONVOLUTIONS)  # modules whose output is theirs alone and is not their input
 
 
 def for_training(model: nn.Module) -> nn.Module:
@@ -59,7 +59,7 @@ def for_inference(model: nn.Module, precision: str = "fp32") -> nn.Module:
             _weights_to_bfloat16(network)
         elif torch.backends.mkldnn.is_available():
             _by_onednn(network)
-        for method in ("forward", "features_and_logits"):
+        for method in ("forward", "features_and_logits", "with_depths"):
             if hasattr(network, method):
                 setattr(network, method, _Entry(getattr(network, method), bfloat16))
     return model
@@ -178,4 +178,8 @@ class _Entry:
             return self._method(x)
         with torch.autocast(x.device.type, torch.bfloat16):
             found = self._method(x)
-        return found.float() if isinstance(found, Tensor) else tuple(tensor.float() for tensor in found)
+        return _float32(found) if isinstance(found, Tensor) else tuple(_float32(tensor) for tensor in found)
+
+
+def _float32(found: Tensor) -> Tensor:
+    return found.float() if found.is_floating_point() else found

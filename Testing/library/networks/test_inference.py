@@ -16,9 +16,11 @@ from EfficientSegLib.networks.compact import unpack
 from EfficientSegLib.networks.inference import for_inference, for_training
 
 UNET = {"channels": [4, 6, 6], "strides": [2, 2, 1]}
+TOKENS = {"patch_size": [32, 32, 48], "prune_ratio": 0.5, "width": 24, "depth": 5, "heads": 2, "feature_size": 4}
 SMALL = {
     "unet": (UNET, (16, 16, 12)),
     "mednext": ({"channels": 4, "expansion": [2, 3, 2], "blocks": [1, 2, 1]}, (16, 16, 12)),
+    "stp_unetr": ({**TOKENS, "prune_after": [1, 2, 3]}, (32, 32, 48)),
     "swin_unetr": ({"feature_size": 12, "depths": [2, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3}, (64, 32, 32)),
     "swin_smt": (
         {"feature_size": 12, "depths": [1, 2, 1, 1], "heads": [1, 2, 2, 2], "window": 3, "experts": 3, "version": "v2"},

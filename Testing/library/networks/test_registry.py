@@ -13,6 +13,10 @@ UNET = {"channels": [4, 8, 8], "strides": [2, 2, 1]}
 SMALL = {
     "unet": UNET,
     "mednext": {"channels": 4, "expansion": [2, 2, 3, 2, 2], "blocks": [1, 1, 2, 1, 1]},
+    "stp_unetr": {
+        **{"patch_size": [32, 32, 48], "prune_ratio": 0.5, "width": 24, "depth": 5, "heads": 2},
+        **{"prune_after": [1, 2, 3], "feature_size": 4},
+    },
     "swin_unetr": {"feature_size": 12, "depths": [2, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3},
     "swin_smt": {"feature_size": 12, "depths": [1, 2, 1, 1], "heads": [1, 2, 2, 2], "window": 3, "experts": 3},
     "nmsw": {"global_options": UNET, "local_options": UNET, "patch_size": [16, 16, 16], "downsampling": [2, 2, 2]},
@@ -20,6 +24,7 @@ SMALL = {
     "segmate_vanilla": {"encoder": "light"},
 }
 SHAPES = {  # batch and channels, or slices of a stack, first
+    "stp_unetr": (1, 1, 32, 32, 48),
     "swin_unetr": (1, 1, 64, 32, 32),
     "swin_smt": (1, 1, 64, 32, 32),
     "segmate": (2, 3, 64, 96),

@@ -1,0 +1,1 @@
+"""Parts of the networks that compute on tokens: a vision transformer, the choice of tokens, their completion."""

@@ -1,0 +1,168 @@
+"""Vision transformers as encoders: a dense one, and one that computes fewer and fewer tokens.
+
+Shapes: B batch, n tokens of the patch (the class token is not among them), W width.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks.tokens.embedding import Embedding
+from EfficientSegLib.networks.tokens.sampling import soft_mask, split, straight_through, take
+from EfficientSegLib.networks.tokens.scores import ScoreHead
+from EfficientSegLib.networks.tokens.transformer import Block, blocks, layer_norm
+
+
+class Shape(NamedTuple):
+    """What every encoder is made of."""
+
+    in_channels: int
+    width: int
+    depth: int
+    heads: int
+    drop_path: float
+    token_size: Index  # voxels
+    grid: Index  # tokens along each axis
+
+
+class Tokens(NamedTuple):
+    """Those that went equally deep."""
+
+    values: Tensor  # (B, k, W)
+    places: Tensor  # (B, k), 0 to n - 1 in raster order, ascending
+
+
+class Encoding(NamedTuple):
+    """What a sparse encoder says of a patch."""
+
+    first: Tensor  # the class token, (B, 1, W)
+    sets: list[Tokens]  # dropped at the first pruning, at the second, ...; at last those that were kept to the end
+
+    def depths(self) -> Tensor:
+        """Of every token the number of its set, (B, n), uint8."""
+        places = torch.cat([each.places for each in self.sets], dim=1)
+        numbers = [torch.full_like(each.places, number) for number, each in enumerate(self.sets)]
+        return torch.empty_like(places).scatter_(1, places, torch.cat(numbers, dim=1)).to(torch.uint8)
+
+
+class Encoder(nn.Module):
+    """All tokens in all blocks."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embedding = Embedding(shape.in_channels, shape.width, shape.token_size, shape.grid)
+        self.blocks = blocks(shape.width, shape.depth, shape.heads, shape.drop_path)
+        self.norm = layer_norm(shape.width)
+
+    def forward(self, patch: Tensor, read: Sequence[int] = ()) -> list[Tensor]:
+        """Tokens (B, n, W) after each of the blocks `read`, counted from 0, and at last the normalised ones."""
+        x, found = self.embedding(patch), []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in read:
+                found.append(x[:, 1:])
+        return [*found, self.norm(x)[:, 1:]]
+
+
+class Pruned(NamedTuple):
+    """What one pruning makes of the tokens behind a block."""
+
+    front: Tensor  # tokens that are never dropped, (B, 1 or more, W): the class token first
+    kept: Tokens
+    dropped: Tokens
+
+
+class LearnedPruning(nn.Module):
+    """STP: the tokens of the best scores stay; in training of noisy scores, and the scores get gradients.
+
+    In training a kept token is multiplied by its mask M and a dropped one by 1 - M: both are 1, and carry the gradient
+    of the relaxed draw. In inference nothing is drawn and nothing multiplied.
+
+    Source: STP + MTA + UNETR (arXiv 2303.06522), section 2.1.
+    """
+
+    def __init__(self, width: int, noise: bool) -> None:
+        super().__init__()
+        self.head = ScoreHead(width)
+        self.noise = noise
+
+    def forward(self, block: Block, x: Tensor, front: int, count: int) -> Pruned:
+        """`x` (B, front + n, W) enters the block; `count` tokens stay. Places are those in `x` behind the front."""
+        x = block(x)
+        tokens = x[:, front:]
+        log_scores = functional.logsigmoid(self.head(tokens)[..., 0])
+        if not self.training:
+            return _pruned(x[:, :front], tokens, *split(log_scores, count))
+        soft = soft_mask(log_scores, self.noise)
+        kept, dropped = split(soft.detach(), count)
+        pruned = _pruned(x[:, :front], tokens, kept, dropped)
+        stay = straight_through(soft.gather(1, kept), 1.0)[..., None]
+        leave = straight_through(1 - soft.gather(1, dropped), 1.0)[..., None]
+        return pruned._replace(
+            kept=Tokens(pruned.kept.values * stay, kept), dropped=Tokens(pruned.dropped.values * leave, dropped)
+        )
+
+
+class AttendedPruning(nn.Module):
+    """EViT: the tokens that the class token attends to most stay; the others are fused into one that goes on.
+
+    The fused token is their mean weighted by that attention. It stays beside the class token and is never dropped; for
+    completion the dropped tokens themselves serve, as those of STP, and at the end the fused ones are forgotten. EViT
+    chooses inside the block, between attention and MLP; here it is behind the block, where STP chooses, so that the two
+    differ in one thing.
+
+    Source: EViT (arXiv 2202.07800), sections 3.1 and 3.2.
+    """
+
+    def forward(self, block: Block, x: Tensor, front: int, count: int) -> Pruned:
+        """As `LearnedPruning`."""
+        x, attention = block.with_first(x)
+        weights = attention[:, front:]
+        pruned = _pruned(x[:, :front], x[:, front:], *split(weights.detach(), count))
+        dropped = weights.gather(1, pruned.dropped.places)
+        shares = dropped / dropped.sum(1, keepdim=True).clamp(min=torch.finfo(dropped.dtype).tiny)
+        fused = shares.to(x.dtype)[:, None] @ pruned.dropped.values
+        return pruned._replace(front=torch.cat((pruned.front, fused.to(x.dtype)), dim=1))
+
+
+def _pruned(front: Tensor, tokens: Tensor, kept: Tensor, dropped: Tensor) -> Pruned:
+    return Pruned(front, Tokens(take(tokens, kept), kept), Tokens(take(tokens, dropped), dropped))
+
+
+class SparseEncoder(Encoder):
+    """Drops tokens behind some blocks; only those that are left are computed, in training as well."""
+
+    def __init__(self, shape: Shape, prune_after: Sequence[int], prunings: Sequence[nn.Module], reads: bool) -> None:
+        """
+        Args:
+            prune_after: blocks, counted from 1.
+            prunings: one for each.
+            reads: are the dropped tokens read by anybody? Then they get a norm of their own.
+        """
+        super().__init__(shape)
+        self.prune_after = tuple(prune_after)
+        self.prunings = nn.ModuleList(prunings)
+        count = shape.grid[0] * shape.grid[1] * shape.grid[2]
+        self.register_buffer("places", torch.arange(count), persistent=False)
+        self.dropped_norms = nn.ModuleList(layer_norm(shape.width) if reads else nn.Identity() for _ in prune_after)
+
+    def forward(self, patch: Tensor, counts: Sequence[int]) -> Encoding:
+        """`counts`: tokens that stay at each pruning."""
+        x, front, sets = self.embedding(patch), 1, []
+        places = self.places.expand(len(x), -1)
+        for number, block in enumerate(self.blocks, start=1):
+            if number not in self.prune_after:
+                x = block(x)
+                continue
+            stage = len(sets)
+            pruned = self.prunings[stage](block, x, front, counts[stage])
+            values = self.dropped_norms[stage](pruned.dropped.values)
+            sets.append(Tokens(values, places.gather(1, pruned.dropped.places)))
+            places, front = places.gather(1, pruned.kept.places), pruned.front.shape[1]
+            x = torch.cat((pruned.front, pruned.kept.values), dim=1)
+        x = self.norm(x)
+        return Encoding(x[:, :1], [*sets, Tokens(x[:, front:], places)])
