@@ -8,7 +8,7 @@ from torch.nn import functional
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.preprocess import orient_back, prepare
-from EfficientSegLib.restore import restore_labels
+from EfficientSegLib.restore import restore_labels, restore_nearest
 from EfficientSegLib.volume import Volume
 
 LEFT_HANDED = ((0.0, 0.0, -1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -125,3 +125,46 @@ def test_slabs_are_reported_as_they_are_done_and_make_up_the_whole(direction):
 
     labels = restore_labels(Thin(field.logits), prepared, (0, 1, 2, 3, 4), report=report)
     assert (seen == 1).all() and np.array_equal(painted, labels)
+
+
+def _nearest(cells, prepared):
+    """Voxel by voxel: the value of the cell that its centre lies in."""
+    result = np.zeros(prepared.oriented_shape, cells.dtype)
+    for voxel in np.ndindex(*result.shape):
+        cell = tuple(
+            int((n + 0.5) * count / length) - first
+            for n, count, length, first in zip(voxel, prepared.grid, result.shape, prepared.crop.start)
+        )
+        if all(0 <= n < size for n, size in zip(cell, cells.shape)):
+            result[voxel] = cells[cell]
+    return orient_back(result, prepared.axes, prepared.flips)
+
+
+def test_the_nearest_cell_is_the_one_a_voxels_centre_lies_in_however_the_scan_lies(placed_volume):
+    prepared = prepare(placed_volume, RULE)
+    cells = np.random.default_rng(0).integers(1, 200, prepared.array.shape[1:]).astype(np.uint8)
+    found = restore_nearest(cells, prepared)
+    assert found.shape == placed_volume.array.shape[1:] and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, _nearest(cells, prepared))
+
+
+def test_nearest_values_are_cropped_and_padded_as_labels_are():
+    hu = np.full((1, 50, 40, 15), -1000, np.int16)
+    hu[0, 15:35, 10:30] = 40
+    rule = Preprocess("LPS", (3.0, 3.0, 3.0), Intensity("window", -200.0, 200.0), Crop("torso", 6.0, 6.0))
+    prepared = prepare(Volume(hu, (1.5, 2.0, 3.0)), rule)
+    shape = prepared.array.shape[1:]
+    assert shape != prepared.grid
+    ones = restore_nearest(np.ones(shape, np.uint8), prepared)
+    labels = restore_labels(Whole(torch.stack([torch.zeros(shape), torch.ones(shape)])), prepared, (0, 1))
+    assert 0 < ones.sum() < ones.size
+    np.testing.assert_array_equal(ones, labels)
+
+
+def test_outside_a_region_nearest_values_are_none_and_inside_the_same():
+    prepared, _ = case()
+    cells = np.random.default_rng(0).integers(1, 200, prepared.array.shape[1:]).astype(np.uint8)
+    region = PatchBox((3, 20, 7), (50, 41, 8))
+    found = restore_nearest(cells, prepared, region)
+    np.testing.assert_array_equal(found[region.slices()], restore_nearest(cells, prepared)[region.slices()])
+    assert np.count_nonzero(found) == 47 * 21
