@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib import devices, overlaps, record, resources
+from EfficientSegLib import devices, loading, overlaps, record, resources
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
@@ -67,13 +67,16 @@ def run(
     precision = devices.choose_precision(request.precision, device, bundle, request.backend)
     wishes = _wishes(request)
     runs.begin(request.continue_from)  # from here on memory is needed; a request refused before has cost nothing
-    emit(Started(os.getpid(), device, threads, precision))
+    device, precision = runs.instead or (device, precision)
+    reporter.started(Started(os.getpid(), device, threads, precision))
 
     reporter.progress("read", 0.0)
     seconds = {}
     volume, seconds["read"] = _timed(lambda: _read(request, bundle, reporter))
     reporter.progress("load", 0.02)
-    model, seconds["load"] = _timed(lambda: models.get(bundle, device, precision, request.backend))
+    (model, instead), seconds["load"] = _timed(
+        lambda: loading.load(bundle, device, precision, request.backend, models, runs, reporter)
+    )
     reporter.stop_if_asked()
     segmentation = _continue(request, wishes, volume, bundle, model, reporter, threads, runs)
     if not segmentation.labels.any():
@@ -90,8 +93,9 @@ def run(
         segmentation,
         strategy=strategy,
         options=_all_options(strategy, bundle, request),
-        device=device,
-        precision=precision,
+        device=reporter.devices[-1]["device"],
+        devices=reporter.devices,
+        precision=reporter.devices[-1]["precision"],
         backend=request.backend,
         threads=threads,
         seconds={**seconds, **segmentation.seconds},
@@ -112,10 +116,10 @@ def run(
         complete=segmentation.complete,
         patches_read=segmentation.patches_read,
         patches_total=segmentation.patches_total,
-        run_id=runs.keep(segmentation) if request.keep else runs.forget(),
+        run_id=runs.keep(segmentation, instead) if request.keep else runs.forget(),
         unit=segmentation.unit,
     )
-    return Outcome(finished, volume, bundle, segmentation, device)
+    return Outcome(finished, volume, bundle, segmentation, reporter.devices[-1]["device"])
 
 
 def remove_files(folder: str | os.PathLike) -> None:

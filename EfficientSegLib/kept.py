@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from EfficientSegLib.segment import Segmentation
 
 
+Instead = tuple[str, str]  # a device and a precision
+
+
 class ModelKeeper:
     """Keeps the model used last: the next run with the same weights, network and device begins at once."""
 
@@ -44,6 +47,7 @@ class RunKeeper:
     def __init__(self) -> None:
         self._run_id = ""
         self.kept: Segmentation | None = None
+        self.instead: Instead | None = None  # device and precision it took, where the device asked for was full
 
     def begin(self, run_id: str) -> None:
         """A run begins that goes on from `run_id` ("": from nothing); whatever else is kept goes."""
@@ -52,13 +56,17 @@ class RunKeeper:
 
     def forget(self) -> str:
         """Keep nothing any more; the identity of nothing."""
-        self._run_id, self.kept = "", None
+        self._run_id, self.kept, self.instead = "", None, None
         return ""
 
-    def keep(self, segmentation: "Segmentation") -> str:
-        """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from."""
+    def keep(self, segmentation: "Segmentation", instead: Instead | None = None) -> str:
+        """Keep a run, without its labels; its new identity, "" where the strategy left nothing to go on from.
+
+        Args:
+            instead: device and precision of its model, where they are not those that were asked for.
+        """
         self.forget()
         if segmentation.reading is not None:
-            self._run_id = uuid.uuid4().hex
+            self._run_id, self.instead = uuid.uuid4().hex, instead
             self.kept = replace(segmentation, labels=np.empty((0, 0, 0), segmentation.labels.dtype), tokens=None)
         return self._run_id

@@ -43,6 +43,9 @@ class Listener:
     def tokens(self, depths: np.ndarray, stages: int) -> None:
         """Where tokens were dropped, (I, J, K), uint8, where that was asked for; see `protocol.Tokens`."""
 
+    def moved(self, device: str, precision: str) -> None:
+        """The network is asked on another device from here on; why, is said by a warning."""
+
     def warn(self, text: str) -> None:
         """Something odd that does not stop the run."""
 

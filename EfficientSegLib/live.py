@@ -73,6 +73,14 @@ class Live(Watcher):
         values = self._bundle.channel_values
         return np.ascontiguousarray(restore_labels(logits, self._prepared, values, box, self._region))
 
+    def moved(self, device: str, precision: str, why: str) -> None:
+        self._pacing.moved()
+        self._listener.warn(why)
+        self._listener.moved(device, precision)
+
+    def warn(self, text: str) -> None:
+        self._listener.warn(text)
+
     def should_stop(self) -> bool:
         return self._listener.should_stop()
 

@@ -50,6 +50,13 @@ class LiveSlabs(Watcher):
         # Where nobody looks, labels on the way need not be handed on.
         self._has_viewer = type(listener).partial is not Listener.partial
 
+    def moved(self, device: str, precision: str, why: str) -> None:
+        self._listener.warn(why)
+        self._listener.moved(device, precision)
+
+    def warn(self, text: str) -> None:
+        self._listener.warn(text)
+
     def should_stop(self) -> bool:
         return self._listener.should_stop()
 

@@ -32,6 +32,7 @@ class Pacing:
         self._now = now
         self._mark = now()
         self._patches: list[float] = []
+        self._from = 0  # patches before were read on another device
         self._whole = 0.0  # seconds that labels of the whole volume took, before the patches of this run
         self._newly_read = 0.0  # share of it that the patches of this run cover first
         self._first_guess = 0.0  # seconds for labels of one box, until that was measured
@@ -69,7 +70,8 @@ class Pacing:
     @property
     def _patch(self) -> float:
         # The first patch pays for what is set up once: memory, and the library's choice of kernels.
-        return median(self._patches[1:][-RECENT:] or self._patches)
+        here = self._patches[self._from :]
+        return median(here[1:][-RECENT:] or here or self._patches)
 
     @property
     def _box(self) -> float:
@@ -78,6 +80,10 @@ class Pacing:
     def resume(self) -> None:
         """What follows is the next patch."""
         self._mark = self._now()
+
+    def moved(self) -> None:
+        """What was timed so far says nothing of the patches to come: they are read on another device."""
+        self._from = len(self._patches)
 
     def patch(self) -> None:
         """A patch was read."""

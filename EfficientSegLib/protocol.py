@@ -78,7 +78,10 @@ class Ready:
 
 @dataclass(frozen=True)
 class Started:
-    """A request was accepted; `device` and `precision` are those really used."""
+    """A request was accepted; `device` and `precision` are those really used.
+
+    Sent again, behind a warning that says why, where the memory of a device did not suffice: from there on it is another.
+    """
 
     pid: int
     device: str

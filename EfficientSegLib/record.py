@@ -33,6 +33,7 @@ def build(
     strategy: str,
     options: Mapping[str, Any],
     device: str,
+    devices: Sequence[Mapping[str, Any]] = (),
     threads: int,
     precision: str = "fp32",
     backend: str = "torch",
@@ -49,6 +50,8 @@ def build(
     Args:
         source: where the volume was read from.
         options: of the strategy, all of them, defaults included.
+        device: that the run ended on.
+        devices: all that it was on, in order, with how many patches were read before; see `Reporter.devices`.
         seconds: by stage.
         wishes: what was to be read first, or alone.
         review: what the patches changed, and where to look first.
@@ -77,6 +80,7 @@ def build(
         "strategy": {"name": strategy, "options": dict(options)},
         "wishes": dict(wishes or {}),
         "device": device,
+        "devices": [dict(used) for used in devices],
         "precision": precision,
         "backend": backend,
         "threads": threads,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,18 @@ import numpy as np
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.geometry import PatchBox, ScoredBox
-from EfficientSegLib.protocol import ClassWeights, Event, Pace, Partial, Patches, Progress, Reviewed, Tokens, Warned
+from EfficientSegLib.protocol import (
+    ClassWeights,
+    Event,
+    Pace,
+    Partial,
+    Patches,
+    Progress,
+    Reviewed,
+    Started,
+    Tokens,
+    Warned,
+)
 
 TOKENS = "tokens.npy"
 KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
@@ -54,6 +66,9 @@ class Reporter:
         self._has_labels = False
         self._fraction = 0.0
         self._partials: list[Path] = []
+        self._read = 0  # patches, or slices
+        self._started: Started | None = None
+        self.devices: list[dict] = []  # really used, one after the other, with how many patches were read before
         self.warnings: list[str] = []
         self.review: Reviewed | None = None
         self.last_pace: Pace | None = None
@@ -72,10 +87,20 @@ class Reporter:
             pace = staticmethod(reporter.pace)
             reviewed = staticmethod(reporter.reviewed)
             tokens = staticmethod(reporter.tokens)
+            moved = staticmethod(reporter.moved)
             warn = staticmethod(reporter.warn)
             should_stop = staticmethod(reporter.stop_if_asked)
 
         return Speaking()
+
+    def started(self, event: Started) -> None:
+        """The run begins, or goes on with another device."""
+        self._started = event
+        self.devices.append({"device": event.device, "precision": event.precision, "after": self._read})
+        self._emit(event)
+
+    def moved(self, device: str, precision: str) -> None:
+        self.started(replace(self._started, device=device, precision=precision))
 
     def stop_if_asked(self) -> bool:
         """Whether to stop with what there is; without any labels there is nothing to stop with."""
@@ -86,7 +111,9 @@ class Reporter:
         return True
 
     def progress(self, stage: str, fraction: float, done: int = 0, total: int = 0, seconds_left=None) -> None:
-        self._has_labels = self._has_labels or (stage in ("patches", "slices") and done > 0)
+        if stage in ("patches", "slices"):
+            self._read = done
+        self._has_labels = self._has_labels or self._read > 0
         if stage in ("read", "load", "prepare", "coarse"):
             self.stop_if_asked()
         self._fraction = max(self._fraction, round(fraction, 4))  # never back

@@ -11,6 +11,7 @@ from torch import nn
 
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
+from EfficientSegLib.devices import choose_precision
 from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox
 from EfficientSegLib.listener import Listener
@@ -24,6 +25,7 @@ from EfficientSegLib.overlaps import check as check_overlapping
 from EfficientSegLib.postprocess import clean, clean_masks
 from EfficientSegLib.preprocess import prepare
 from EfficientSegLib.review import review
+from EfficientSegLib.strategies.fallback import Standby
 from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.token_map import TokenMap, token_map
@@ -63,7 +65,7 @@ def _why_unread(error: Exception) -> str:
 
 
 def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> nn.Module:
-    """The bundle's network with its weights, ready for inference.
+    """The bundle's network with its weights, ready for inference; not on the CPU, it has a `strategies.fallback.Standby`.
 
     Args:
         precision: "fp32" or "bf16", as `devices.choose_precision` says.
@@ -84,7 +86,12 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
         from EfficientSegLib.networks.openvino import for_openvino
 
         return for_openvino(model.float(), precision, len(bundle.channels))
-    return for_inference(model.float(), precision).to(device)
+    model = for_inference(model.float(), precision).to(device)
+    if device != "cpu":
+        # Unlike what lies on the device, on the CPU bfloat16 may be hopeless, and other kernels want other weights.
+        on_cpu = choose_precision("fp32" if precision == "fp32" else "auto", "cpu", bundle)
+        model.standby = Standby(device, lambda: load_model(bundle, "cpu", on_cpu), on_cpu)
+    return model
 
 
 def _check_kind(bundle: Bundle, reads_slices: bool) -> None:

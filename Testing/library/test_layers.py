@@ -28,7 +28,7 @@ LAYERS = [
         *{"training", "evaluation", "adapters"},
     },
     {
-        *{"job", "kept", "reporter", "lifeline", "worker", "commands", "__main__"},
+        *{"job", "kept", "loading", "reporter", "lifeline", "worker", "commands", "__main__"},
         *{"one_case", "batch", "cluster", "cluster_worker", "device_speed"},
     },
 ]
