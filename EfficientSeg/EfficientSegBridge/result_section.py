@@ -1,12 +1,18 @@
 """The Result part of the panel: the table of segments, statistics, 3D, hand-off to the Segment Editor, undo."""
 
+from collections.abc import Iterator
+
 import slicer
 
+from EfficientSegBridge import surfaces
 from EfficientSegBridge.editor_hand_off import openEditor
 from EfficientSegBridge.findings_section import FindingsSection
 from EfficientSegBridge.segment_parts import CLOSED_SURFACE
 from EfficientSegBridge.statistics_part import StatisticsPart
+from EfficientSegBridge.steps import Steps
 from EfficientSegBridge.translation import _
+
+STATUS_MS = 3000
 
 
 class ResultSection(FindingsSection):
@@ -17,6 +23,7 @@ class ResultSection(FindingsSection):
     def __init__(self, ui, logic, panel) -> None:
         super().__init__(ui, logic, panel)
         self._statistics = StatisticsPart(ui, panel)
+        self._making3D = Steps(self._onTrouble3D)
         ui.show3DButton.connect("toggled(bool)", self._onShow3D)
         ui.editButton.connect("clicked()", self._onEdit)
         ui.undoButton.connect("clicked()", self._onUndo)
@@ -37,10 +44,13 @@ class ResultSection(FindingsSection):
         if table.segmentationNode() is not node:
             table.setSegmentationNode(node)
         running = self._logic.running
+        if running or node is None:
+            self._making3D.clear()
         self._ui.editButton.enabled = node is not None and not running
         self._ui.show3DButton.enabled = node is not None and not running
         self._ui.undoButton.enabled = self._isLatest() and self._run.canUndo
         shown = node is not None and node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
+        shown = shown or self._making3D.busy
         wasBlocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = shown
         self._ui.show3DButton.blockSignals(wasBlocked)
@@ -48,6 +58,7 @@ class ResultSection(FindingsSection):
 
     def cleanup(self) -> None:
         super().cleanup()
+        self._making3D.clear()
         self._statistics.cleanup()
 
     def _isLatest(self) -> bool:
@@ -55,15 +66,24 @@ class ResultSection(FindingsSection):
 
     def _onShow3D(self, shown: bool) -> None:
         node = self.segmentation
+        self._making3D.clear()
         if node is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The surfaces could not be made."), waitCursor=True):
-            if shown:
-                node.CreateClosedSurfaceRepresentation()
-                node.GetDisplayNode().SetVisibility3D(True)
-                self._center()
-            else:
-                node.RemoveClosedSurfaceRepresentation()
+        if shown:
+            slicer.util.showStatusMessage(_("Making the 3D surfaces"), STATUS_MS)
+            self._making3D.add(self._show3D(node))
+        else:
+            node.RemoveClosedSurfaceRepresentation()
+
+    def _show3D(self, node) -> Iterator[None]:
+        yield from surfaces.making(node)
+        if slicer.mrmlScene.IsNodePresent(node):
+            node.GetDisplayNode().SetVisibility3D(True)
+            self._center()
+
+    def _onTrouble3D(self, error: Exception) -> None:
+        self._panel.say(_("The surfaces could not be made: {error}").format(error=error), "error")
+        self.refresh()
 
     def _center(self) -> None:
         layout = slicer.app.layoutManager()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import slicer
 
-from EfficientSegBridge import nodes
+from EfficientSegBridge import nodes, surfaces, undo_point
 from EfficientSegBridge.segment_links import SegmentLinks
 from EfficientSegBridge.segment_parts import CLOSED_SURFACE, belongsTo, makeNode
 from EfficientSegBridge.steps import atOnce
@@ -181,8 +181,8 @@ class LiveSegmentation:
         """Put our image into the scene."""
         if self.isNew:
             self.node = makeNode(self._volume)
-        elif slicer.mrmlScene.GetUndoFlag():
-            slicer.mrmlScene.SaveStateForUndo()
+        else:
+            undo_point.save(self.node)
         self.started = True
         self.node.SetAndObserveTransformNodeID(self._volume.GetTransformNodeID())
         self.node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume)
@@ -202,7 +202,7 @@ class LiveSegmentation:
         self.node.GetDisplayNode().SetOpacity2DOutline(self._outline)
         if self._hadSurface:
             yield
-            self.node.CreateClosedSurfaceRepresentation()
+            yield from surfaces.making(self.node)
 
 
 class _Used:

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 import vtk
 
-from EfficientSegBridge import surfaces
+from EfficientSegBridge import surfaces, undo_point
 from EfficientSegBridge.changes import Changes
 from EfficientSegBridge.findings import Findings
 from EfficientSegBridge.segment_layers import Layer, layers, segmentIds
@@ -39,7 +39,7 @@ def swap(segmentationNode, volumeNode, findings: Findings, moves: Changes) -> Sw
     locked = untouched & _isLocked(segmentationNode, ours, moves)
     chosen = moves.only(untouched & ~locked)
     if chosen.index.size:
-        _undoPoint(segmentationNode)
+        undo_point.save(segmentationNode)
         with surfaces.kept(segmentationNode) as touched:
             touched |= _write(segmentationNode, volumeNode, findings, chosen)
     edited = ~untouched & (held != moves.coarse)  # those that are coarse already need nothing
@@ -78,16 +78,6 @@ def _isLocked(segmentationNode, ours: dict[int, str], moves: Changes) -> np.ndar
     segmentation = segmentationNode.GetSegmentation()
     completed = [value for value, name in ours.items() if isCompleted(segmentation.GetSegment(name))]
     return np.isin(moves.coarse, completed) | np.isin(moves.refined, completed)
-
-
-def _undoPoint(segmentationNode) -> None:
-    """For the undo of the scene and of the Segment Editor, where either is at work."""
-    if slicer.mrmlScene.GetUndoFlag():
-        slicer.mrmlScene.SaveStateForUndo()
-    widget = getattr(slicer.modules, "SegmentEditorWidget", None)
-    editor = getattr(widget, "editor", None)
-    if editor is not None and editor.segmentationNode() is segmentationNode:
-        editor.saveStateForUndo()
 
 
 def _write(segmentationNode, volumeNode, findings: Findings, moves: Changes) -> set[str]:

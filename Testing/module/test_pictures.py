@@ -44,6 +44,8 @@ class TestPictures(unittest.TestCase):
         self.assertTrue(waitUntil(lambda: not logic.running, 300))
         self.assertEqual(logic.run.state, "done", logic.run.text)
         ui.show3DButton.checked = True
+        segmentation = logic.run.segments.node.GetSegmentation()
+        self.assertTrue(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface"), 60))
         ui.whyButton.collapsed = False
         panel._check()
 

@@ -104,6 +104,8 @@ class TestTutorial(unittest.TestCase):
         self.segment()
         self.refineHere()
         self.ui.show3DButton.checked = True
+        segmentation = self.logic.run.segments.node.GetSegmentation()
+        self.assertTrue(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface"), 60))
         self.views("refined")
         for section, button in (("result", "resultButton"), ("why", "whyButton"), ("review", "reviewButton")):
             self.part(section, getattr(self.ui, button))

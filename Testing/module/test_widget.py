@@ -179,10 +179,17 @@ class TestSegment(WidgetCase):
     def test_show_3d_makes_surfaces_and_takes_them_away(self) -> None:
         self.segment()
         self.waitForEnd()
+        segmentation = self.result().GetSegmentation()
         self.ui.show3DButton.checked = True
-        self.assertTrue(self.result().GetSegmentation().ContainsRepresentation("Closed surface"))
+        self.assertTrue(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface")))
+        self.assertTrue(self.result().GetDisplayNode().GetVisibility3D())
         self.ui.show3DButton.checked = False
-        self.assertFalse(self.result().GetSegmentation().ContainsRepresentation("Closed surface"))
+        self.assertFalse(segmentation.ContainsRepresentation("Closed surface"))
+        self.ui.show3DButton.checked = True
+        self.panel.runChanged()
+        self.assertTrue(self.ui.show3DButton.checked, "it stays down while they are being made")
+        self.ui.show3DButton.checked = False
+        self.assertFalse(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface"), 0.3))
 
 
 class TestStopAndFail(WidgetCase):
