@@ -18,15 +18,16 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.tokens.assembly import Completion, MaskTokens, MultiLayerAssembly
 from EfficientSegLib.networks.tokens.decoder import PLANS, Decoder, Kind
+from EfficientSegLib.networks.tokens.dynamic import DynamicEncoder, KeepOrDrop
 from EfficientSegLib.networks.tokens.embedding import as_volume
 from EfficientSegLib.networks.tokens.encoder import (
     AttendedPruning,
     Encoder,
-    Encoding,
     LearnedPruning,
     Shape,
     SparseEncoder,
 )
+from EfficientSegLib.networks.tokens.encoding import Encoding
 from EfficientSegLib.networks.tokens.sampling import keep_counts
 from EfficientSegLib.networks.tokens.transformer import initialise
 
@@ -51,7 +52,7 @@ class Options:
     token_size: int | None = None  # voxels along each axis of a token; the decoder's: 8, of "original" 16
     prune_ratio: float | None = None  # share of the tokens dropped at each pruning; more is faster
     decoder: Literal["v1", "v2", "original"] | None = None  # v2 has a level more than v1; original: tokens of 16
-    selection: Literal["stp", "evit", "none"] = "stp"  # how tokens are chosen; none keeps all
+    selection: Literal["stp", "evit", "dynamic_vit", "none"] = "stp"  # how tokens are chosen; none keeps all
     completion: Literal["mta", "mim"] = "mta"  # what stands for dropped tokens: what they were, or a mask token
     noise: bool = True  # in training, draw the tokens; without it those of the best scores stay
     width: int = 768  # channels of a token; cost grows with the square
@@ -205,6 +206,13 @@ class SparseUNETR(TokenUNETR):
         encoding = self._encoded(patch)
         return self._decoded(patch, encoding), encoding.depths().unflatten(1, self._grid)
 
+    def auxiliary_loss(self) -> Tensor | None:
+        """What the choice of tokens adds to the loss of the last pass in training mode, a scalar, weighted already.
+
+        None where it adds nothing: only "dynamic_vit" does. To be asked for once after each pass; it is then forgotten.
+        """
+        return self.encoder.taken_loss()
+
     def _encoded(self, patch: Tensor) -> Encoding:
         self.check_size(patch)
         return self.encoder(patch, self._counts)
@@ -227,11 +235,15 @@ def _shape(options: Options, in_channels: int) -> Shape:
 
 
 def _encoder(options: Options, in_channels: int) -> SparseEncoder:
-    prunings = [
-        LearnedPruning(options.width, options.noise) if options.selection == "stp" else AttendedPruning()
-        for _ in options.prune_after
-    ]
-    return SparseEncoder(_shape(options, in_channels), options.prune_after, prunings, reads=options.completion == "mta")
+    shape, reads_dropped = _shape(options, in_channels), options.completion == "mta"
+    kind = DynamicEncoder if options.selection == "dynamic_vit" else SparseEncoder
+    return kind(shape, options.prune_after, [_pruning(options) for _ in options.prune_after], reads_dropped)
+
+
+def _pruning(options: Options) -> nn.Module:
+    if options.selection == "evit":
+        return AttendedPruning()
+    return (KeepOrDrop if options.selection == "dynamic_vit" else LearnedPruning)(options.width, options.noise)
 
 
 def _completion(options: Options) -> Completion:

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.tokens.embedding import fixed_positions
-from EfficientSegLib.networks.tokens.encoder import Encoding
-from EfficientSegLib.networks.tokens.sampling import take
+from EfficientSegLib.networks.tokens.encoding import Encoding
 from EfficientSegLib.networks.tokens.transformer import Block, layer_norm
 
 
@@ -46,10 +45,9 @@ class MultiLayerAssembly(Completion):
         nn.init.normal_(self.depth_tokens, std=0.02)
 
     def assemble(self, encoding: Encoding) -> Tensor:
-        parts = [read(each.values) + token for read, token, each in zip(self.inputs, self.depth_tokens, encoding.sets)]
-        order = torch.cat([each.places for each in encoding.sets], dim=1).argsort(1)
+        made = [read(values) + token for read, token, values in zip(self.inputs, self.depth_tokens, encoding.values)]
         first = self.inputs[-1](encoding.first) + self.depth_tokens[-1]
-        return torch.cat((first, take(torch.cat(parts, dim=1), order)), dim=1)
+        return torch.cat((first, encoding.joined(made)), dim=1)
 
 
 class MaskTokens(Completion):
@@ -64,12 +62,9 @@ class MaskTokens(Completion):
     def __init__(self, width: int, heads: int, grid: Index) -> None:
         super().__init__(width, heads, grid)
         self.input = nn.Linear(width, width)
-        self.mask = nn.Parameter(torch.empty(1, 1, width))
+        self.mask = nn.Parameter(torch.empty(width))
         nn.init.normal_(self.mask, std=0.02)
 
     def assemble(self, encoding: Encoding) -> Tensor:
-        kept = encoding.sets[-1]
-        values = self.input(torch.cat((encoding.first, kept.values), dim=1))
-        masked = self.mask.to(values.dtype).expand(len(values), len(self.positions) - 1, -1)
-        places = kept.places[..., None].expand(-1, -1, values.shape[2])
-        return torch.cat((values[:, :1], masked.scatter(1, places, values[:, 1:])), dim=1)
+        kept = self.input(encoding.values[-1])
+        return torch.cat((self.input(encoding.first), encoding.filled(kept, self.mask)), dim=1)

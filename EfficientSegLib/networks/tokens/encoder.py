@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.tokens.embedding import Embedding
-from EfficientSegLib.networks.tokens.sampling import soft_mask, split, straight_through, take
+from EfficientSegLib.networks.tokens.encoding import Encoding, Parted, Tokens, take
+from EfficientSegLib.networks.tokens.sampling import soft_mask, split, straight_through
 from EfficientSegLib.networks.tokens.scores import ScoreHead
 from EfficientSegLib.networks.tokens.transformer import Block, blocks, layer_norm
 
@@ -27,26 +28,6 @@ class Shape(NamedTuple):
     drop_path: float
     token_size: Index  # voxels
     grid: Index  # tokens along each axis
-
-
-class Tokens(NamedTuple):
-    """Those that went equally deep."""
-
-    values: Tensor  # (B, k, W)
-    places: Tensor  # (B, k), 0 to n - 1 in raster order, ascending
-
-
-class Encoding(NamedTuple):
-    """What a sparse encoder says of a patch."""
-
-    first: Tensor  # the class token, (B, 1, W)
-    sets: list[Tokens]  # dropped at the first pruning, at the second, ...; at last those that were kept to the end
-
-    def depths(self) -> Tensor:
-        """Of every token the number of its set, (B, n), uint8."""
-        places = torch.cat([each.places for each in self.sets], dim=1)
-        numbers = [torch.full_like(each.places, number) for number, each in enumerate(self.sets)]
-        return torch.empty_like(places).scatter_(1, places, torch.cat(numbers, dim=1)).to(torch.uint8)
 
 
 class Encoder(nn.Module):
@@ -93,18 +74,14 @@ class LearnedPruning(nn.Module):
     def forward(self, block: Block, x: Tensor, front: int, count: int) -> Pruned:
         """`x` (B, front + n, W) enters the block; `count` tokens stay. Places are those in `x` behind the front."""
         x = block(x)
-        tokens = x[:, front:]
-        log_scores = functional.logsigmoid(self.head(tokens)[..., 0])
+        log_scores = functional.logsigmoid(self.head(x[:, front:])[..., 0])
         if not self.training:
-            return _pruned(x[:, :front], tokens, *split(log_scores, count))
+            return pruned_by(log_scores, x, front, count)
         soft = soft_mask(log_scores, self.noise)
-        kept, dropped = split(soft.detach(), count)
-        pruned = _pruned(x[:, :front], tokens, kept, dropped)
-        stay = straight_through(soft.gather(1, kept), 1.0)[..., None]
-        leave = straight_through(1 - soft.gather(1, dropped), 1.0)[..., None]
-        return pruned._replace(
-            kept=Tokens(pruned.kept.values * stay, kept), dropped=Tokens(pruned.dropped.values * leave, dropped)
-        )
+        _, (kept, stay), (dropped, leave) = pruned = pruned_by(soft.detach(), x, front, count)
+        kept = kept * straight_through(soft.gather(1, stay), 1.0)[..., None].to(kept.dtype)
+        dropped = dropped * straight_through(1 - soft.gather(1, leave), 1.0)[..., None].to(dropped.dtype)
+        return Pruned(pruned.front, Tokens(kept, stay), Tokens(dropped, leave))
 
 
 class AttendedPruning(nn.Module):
@@ -122,15 +99,18 @@ class AttendedPruning(nn.Module):
         """As `LearnedPruning`."""
         x, attention = block.with_first(x)
         weights = attention[:, front:]
-        pruned = _pruned(x[:, :front], x[:, front:], *split(weights.detach(), count))
-        dropped = weights.gather(1, pruned.dropped.places)
-        shares = dropped / dropped.sum(1, keepdim=True).clamp(min=torch.finfo(dropped.dtype).tiny)
+        pruned = pruned_by(weights.detach(), x, front, count)
+        shares = weights.gather(1, pruned.dropped.places)
+        shares = shares / shares.sum(1, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)
         fused = shares.to(x.dtype)[:, None] @ pruned.dropped.values
-        return pruned._replace(front=torch.cat((pruned.front, fused.to(x.dtype)), dim=1))
+        return pruned._replace(front=torch.cat((pruned.front, fused), dim=1))
 
 
-def _pruned(front: Tensor, tokens: Tensor, kept: Tensor, dropped: Tensor) -> Pruned:
-    return Pruned(front, Tokens(take(tokens, kept), kept), Tokens(take(tokens, dropped), dropped))
+def pruned_by(scores: Tensor, x: Tensor, front: int, count: int) -> Pruned:
+    """Of the tokens (B, front + n, W) those behind the front with the `count` highest scores (B, n) are kept."""
+    kept, dropped = split(scores, count)
+    tokens = x[:, front:]
+    return Pruned(x[:, :front], Tokens(take(tokens, kept), kept), Tokens(take(tokens, dropped), dropped))
 
 
 class SparseEncoder(Encoder):
@@ -165,4 +145,8 @@ class SparseEncoder(Encoder):
             places, front = places.gather(1, pruned.kept.places), pruned.front.shape[1]
             x = torch.cat((pruned.front, pruned.kept.values), dim=1)
         x = self.norm(x)
-        return Encoding(x[:, :1], [*sets, Tokens(x[:, front:], places)])
+        return Parted(x[:, :1], [*sets, Tokens(x[:, front:], places)])
+
+    def taken_loss(self) -> Tensor | None:
+        """What the choice adds to the loss of the last pass in training mode; the second time, None."""
+        return None

@@ -72,8 +72,3 @@ def soft_mask(log_scores: Tensor, noise: bool, temperature: float = 1.0) -> Tens
 def straight_through(soft: Tensor, hard: Tensor | float) -> Tensor:
     """The value of `hard`, exactly, with the gradient of `soft`."""
     return hard + (soft - soft.detach())
-
-
-def take(tokens: Tensor, places: Tensor) -> Tensor:
-    """Tokens (B, n, W) at places (B, k) -> (B, k, W)."""
-    return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
