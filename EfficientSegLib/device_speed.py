@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from EfficientSegLib import devices, strategies
+from EfficientSegLib import device_memory, devices, strategies
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.environment import cores
 from EfficientSegLib.failures import Stopped, explain, is_memory
@@ -61,9 +61,16 @@ def _measure(bundle: Bundle, device: str, should_stop: Callable[[], bool]) -> De
             raise  # it is the bundle's fault, and not the device's
         if isinstance(error, Stopped):
             raise
+        if device_memory.ran_out(error):
+            device_memory.release(device, error)
+            return DeviceSpeed(device, title, unit=unit, precision=precision, trouble=_too_small(device, error))
         told = explain(error)
         return DeviceSpeed(device, title, unit=unit, precision=precision, trouble=f"{told.what} {told.why}")
     return DeviceSpeed(device, title, round(seconds, 4), unit, precision)
+
+
+def _too_small(device: str, error: Exception) -> str:
+    return f"{device_memory.shortage(device, error)}. Other programs use it, or it is too small for this model."
 
 
 def _median(read: Callable[[], object], device: str, should_stop: Callable[[], bool]) -> float:

@@ -3,20 +3,27 @@
 import logging
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.errors import BundleError, DeviceError
+from EfficientSegLib.failures import is_memory
+
+log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 BACKENDS = ("torch", "openvino")
 
 
-def choose(device: str) -> str:
+def choose(device: str, warn: Callable[[str], None] = log.warning) -> str:
     """The device really used: "cuda", "mps" or "cpu".
 
     "auto" takes the GPU if it is there and can do a convolution, which a driver that does not match cannot.
+
+    Args:
+        warn: told why a GPU that is there is not used.
 
     Raises:
         DeviceError: the name is unknown, or the device asked for is absent or does not work.
@@ -37,7 +44,7 @@ def choose(device: str) -> str:
         if failure is None:
             return candidate
         if _is_there(candidate):
-            logging.getLogger(__name__).warning("%s Using another device.", failure)
+            warn(f"{failure} Another device is used.")
     return "cpu"
 
 
@@ -181,6 +188,12 @@ def trouble(device: str) -> DeviceError | None:
             volume = torch.ones(1, 1, 4, 4, 4, device=device)
             answer = torch.nn.functional.conv3d(volume, torch.ones(1, 1, 3, 3, 3, device=device)).sum().item()
     except Exception as error:  # a driver's failures have no common type
+        if is_memory(error):
+            return DeviceError(
+                f"The memory of the device {device!r} is full.",
+                why=f"Not even a small convolution finds room: {str(error).splitlines()[0]}.",
+                mend='Close other programs that use it, or choose device "cpu".',
+            )
         return DeviceError(
             f"The device {device!r} is there, and fails at a small convolution.",
             why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}.",

@@ -6,7 +6,7 @@ from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.protocol import Failed
 from EfficientSegLib.resources import available_memory_mb, size_text
 
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "bad_alloc", "unable to allocate")
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "bad_alloc", "unable to allocate", "alloc_failed")
 
 
 class Stopped(EfficientSegError):

@@ -63,7 +63,7 @@ def run(
     _check_folder(Path(request.output_dir))
     threads = _threads(request.threads)
     _check_header(request, bundle)
-    device = devices.choose(devices.check_backend(request.backend, request.device))
+    device = devices.choose(devices.check_backend(request.backend, request.device), reporter.warn)
     precision = devices.choose_precision(request.precision, device, bundle, request.backend)
     wishes = _wishes(request)
     runs.begin(request.continue_from)  # from here on memory is needed; a request refused before has cost nothing

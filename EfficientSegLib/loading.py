@@ -39,8 +39,6 @@ def load(
         words = shortage(device, error)
     instead = "cpu", choose_precision("fp32" if precision == "fp32" else "auto", "cpu", bundle, backend)
     model = models.get(bundle, *instead, backend)
-    reporter.warn(
-        f"{words}. This run is done on the processor, which takes longer; a new one tries the device again."
-    )
+    reporter.warn(f"{words}. This run is done on the processor, which takes longer; a new one tries the device again.")
     reporter.moved(*instead)
     return model, instead

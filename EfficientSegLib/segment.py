@@ -65,7 +65,7 @@ def _why_unread(error: Exception) -> str:
 
 
 def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> nn.Module:
-    """The bundle's network with its weights, ready for inference; not on the CPU, it has a `strategies.fallback.Standby`.
+    """The bundle's network with its weights, ready for inference; elsewhere than on the CPU with a `Standby`.
 
     Args:
         precision: "fp32" or "bf16", as `devices.choose_precision` says.

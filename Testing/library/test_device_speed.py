@@ -71,7 +71,8 @@ def test_too_little_memory_on_a_device_is_told_and_the_others_are_measured(bundl
     monkeypatch.setattr(devices, "trouble", lambda device: None)
     monkeypatch.setattr(devices, "why_no_bfloat16", lambda device: "no")
     monkeypatch.setattr(segment, "load_model", loading)
-    assert "The memory did not suffice." in measure(bundle, 1)[1].trouble
+    trouble = measure(bundle, 1)[1].trouble
+    assert "The memory of the device cuda (cuda) did not suffice, 20 GiB more were wanted" in trouble
 
 
 def test_a_broken_bundle_is_no_devices_fault(bundle):
