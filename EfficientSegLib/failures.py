@@ -6,7 +6,8 @@ from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.protocol import Failed
 from EfficientSegLib.resources import available_memory_mb, size_text
 
-_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "bad_alloc", "unable to allocate", "alloc_failed")
+_MEMORY_WORDS = ("out of memory", "not enough memory", "can't allocate", "bad_alloc", "unable to allocate")
+_MEMORY_WORDS += ("alloc_failed",)  # CUDNN_STATUS_ALLOC_FAILED and its like
 
 
 class Stopped(EfficientSegError):

@@ -80,7 +80,7 @@ class Ready:
 class Started:
     """A request was accepted; `device` and `precision` are those really used.
 
-    Sent again, behind a warning that says why, where the memory of a device did not suffice: it is another from then on.
+    Sent again, behind a warning that says why, where the memory of a device did not suffice: it is another one now.
     """
 
     pid: int
