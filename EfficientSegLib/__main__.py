@@ -41,6 +41,12 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how the volume is read; default: the bundle's")
     add("--overlapping", action="store_true", help="let segments share voxels, if the model's labels are independent")
+    add("--prune-ratio", type=float, metavar="R", help="share of tokens dropped at each stage; default: the bundle's")
+    add(
+        "--tokens",
+        metavar="MAP.NRRD",
+        help="where tokens were dropped: 1 first stage, 2 ..., last value kept, 0 unread",
+    )
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
     add("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 if processor and model were tested for it")
     add("--backend", choices=BACKENDS, default="torch", help="openvino: on the CPU, needs pip install openvino")

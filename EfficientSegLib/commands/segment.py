@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from EfficientSegLib import job, protocol
+from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
 from EfficientSegLib.environment import ROOT
 from EfficientSegLib.errors import OptionError, VolumeError
@@ -34,24 +35,27 @@ def run(arguments: argparse.Namespace) -> int:
     output = _output_path(source, arguments.output)
     check_patches(arguments)
     _check_overlapping(output, arguments.overlapping)
+    bundle = find_bundle(arguments.bundle)
+    token_maps.check(arguments, bundle, output)
     stop = threading.Event()
     bar = ProgressBar()
-    for extra in filter(None, (arguments.record, arguments.picture)):
+    for extra in filter(None, (arguments.record, arguments.picture, arguments.tokens)):
         with _scratch_beside(Path(extra)):
             pass  # it can be written there: better known now than after the run
     with _scratch_beside(output) as scratch, stopping_on_interrupt(stop):
         request = protocol.Request(
             input=str(source),
             output_dir=str(scratch),
-            bundle=str(find_bundle(arguments.bundle)),
+            bundle=str(bundle),
             strategy=arguments.strategy,
-            options=strategy_options(arguments.patches),
+            options={**strategy_options(arguments.patches), **token_maps.options(arguments)},
             device=arguments.device,
             precision=arguments.precision,
             backend=arguments.backend,
             threads=arguments.threads,
             save_segmentation=output.name.lower().endswith(SEGMENTATION_ENDING),
             overlapping=arguments.overlapping,
+            tokens=arguments.tokens is not None,
         )
         try:
             outcome = job.run(request, bar, ModelKeeper(), stop.is_set)
@@ -193,6 +197,9 @@ def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace
         volume = outcome.volume
         labels = outcome.segmentation.labels[None]
         write(Volume(labels, volume.spacing_mm, volume.origin_mm, volume.direction), output)
+    if arguments.tokens:
+        token_maps.write(outcome, Path(arguments.tokens))
+        token_maps.name_in_record(outcome.finished.record, Path(arguments.tokens))
     if arguments.record:
         with replacing(arguments.record) as part:
             shutil.copyfile(outcome.finished.record, part)
@@ -213,6 +220,6 @@ def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> 
     patches = f"{done.patches_read} of {done.candidates} {done.unit} read" if done.candidates else "no patches"
     kept = "" if done.complete else "Stopped early; what was done is kept. "
     print(f"{kept}{time_text(finished.seconds)}, {patches}, at most {finished.peak_memory_mb:.0f} MB. Research only.")
-    for path in (output, arguments.record, arguments.picture):
+    for path in (output, arguments.tokens, arguments.record, arguments.picture):
         if path:
             print(f"Written: {path}")

@@ -143,7 +143,8 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
         patch = shrink(cut(overview.padded, box), model.patch_size)
         logits.add(read(patch, box), box, channel)
         watcher.refined(logits, seen.box, logits.patches_read, len(boxes))
-    return Prediction(logits, tuple(boxes), len(channels), len(boxes), depths=read.depths, origin=overview.offset)
+    tokens = {"depths": read.depths, "origin": overview.offset, "prune_ratio": read.prune_ratio}
+    return Prediction(logits, tuple(boxes), len(channels), len(boxes), **tokens)
 
 
 def _found(overview: Overview, channels: list[int], patch: Index) -> list[tuple[int, PatchBox, float]]:

@@ -123,7 +123,7 @@ def test_a_volume_smaller_than_a_patch_has_its_own_part_of_the_patchs_tokens(loc
 
 def test_zoom_out_paints_the_tokens_of_a_shrunk_box_over_all_of_it(volume, model):
     found, _ = predict(zoom_out, volume, model, prune_ratio=0.75)
-    assert found.patches
+    assert found.patches and found.prune_ratio == 0.75
     inside = np.zeros(volume.shape[1:], dtype=bool)
     for patch in found.patches:
         inside[patch.box.slices()] = True
