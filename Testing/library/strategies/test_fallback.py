@@ -95,7 +95,7 @@ def test_the_next_run_tries_the_device_again_and_goes_on_from_what_was_read(volu
     first, _ = predict(nmsw, volume, model, top_k=4)
     before, full[0] = gpu.passes, False
     heard = Heard()
-    more, logits = predict(nmsw, volume, model, heard, first.reading, top_k=8)
+    _, logits = predict(nmsw, volume, model, heard, first.reading, top_k=8)
     assert torch.equal(logits, expected)
     assert gpu.passes - before == 4 and not heard.moves  # only what was not read, and on the device
 
