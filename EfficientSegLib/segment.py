@@ -120,8 +120,15 @@ def read_weights(bundle: Bundle, model: nn.Module) -> None:
     Raises:
         BundleError: the weights are broken, hold code, are missing or left over.
     """
-    verify_weights(bundle)
     mend = "Get the bundle again, or ask its author."
+    try:
+        verify_weights(bundle)
+    except OSError as error:
+        raise BundleError(
+            f"The weights of bundle {bundle.name!r} are not there any more, or cannot be read.",
+            why=f"{bundle.weights_path}: {error.strerror}.",
+            mend=mend,
+        ) from error
     try:
         state = torch.load(bundle.weights_path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here; each means that the file is not plain weights
