@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from EfficientSegLib.evaluation.profile_cost import count_as_torchprofile
 from EfficientSegLib.geometry import Index, patch_grid
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -47,9 +48,14 @@ def count(model: nn.Module, shape: Index, in_channels: int = 1) -> Cost:
     `networks.inference`, where group normalisation hides from the paper's counter.
     """
     ghost = without_values(model).eval()
-    counted = _count_as_the_paper(ghost)
+    profiled = getattr(model, "paper_counter", "thop") == "torchprofile"
+    counted = [] if profiled else _count_as_the_paper(ghost)
+    patch = torch.empty(1, in_channels, *shape, device="meta")
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        ghost(torch.empty(1, in_channels, *shape, device="meta"))
+        if profiled:
+            counted.append(count_as_torchprofile(lambda: ghost(patch)))
+        else:
+            ghost(patch)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Cost(parameters, counter.get_total_flops() // 2, sum(counted))
 

@@ -134,6 +134,9 @@ class Options:
 class TokenUNETR(nn.Module):
     """What the sparse and the dense network share. Meets `PatchModel`, for patches of one size."""
 
+    paper_counter = "torchprofile"  # for evaluation.cost: the convention of the published multiply-adds
+    undecayed = ("first", "positions", "depth_tokens", "mask")  # for training.parameters: learned tokens and positions
+
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
@@ -142,6 +145,16 @@ class TokenUNETR(nn.Module):
         self.size_multiple = (PLANS[options.chosen_decoder].size_multiple,) * 3
         self._grid = options.grid
         self.decoder = Decoder(options.chosen_decoder, in_channels, num_labels, options.width, options.feature_size)
+
+    def layer_of(self, name: str) -> int:
+        """Of a parameter: 0 in the embedding, 1 in the first block; the last is all behind and beside the blocks.
+
+        Source: BEiT and MAE (arXiv 2111.06377), whose layer-wise learning rates the paper takes over.
+        """
+        parts = name.split(".")
+        if parts[:2] == ["encoder", "embedding"]:
+            return 0
+        return int(parts[2]) + 1 if parts[:2] == ["encoder", "blocks"] else len(self.encoder.blocks) + 1
 
     def check_size(self, patch: Tensor) -> None:
         """Raises OptionError unless (B, C, I, J, K) is a patch of the one size."""
