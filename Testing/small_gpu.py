@@ -43,3 +43,35 @@ class SmallGpu:
             return method(given, *more)
 
         return guarded
+
+
+def pretend(first_without_room: int | None, loads: bool = True) -> None:
+    """From now on this process has a GPU "cuda", on which the local network of NMSW is asked until its memory ends.
+
+    Args:
+        first_without_room: the pass, counted over all runs, from which on it fails; None: never.
+        loads: whether a model finds room there at all.
+    """
+    from torch import nn
+
+    from EfficientSegLib import devices
+    from EfficientSegLib.networks.nmsw import NMSW
+
+    local, to, passes = NMSW.local, nn.Module.to, []
+
+    def guarded(self, patch):
+        if getattr(self, "standby", None) is not None:
+            passes.append(patch)
+            if first_without_room is not None and len(passes) >= first_without_room:
+                raise torch.OutOfMemoryError(WORDS)
+        return local(self, patch)
+
+    def moved(self, *where, **how):
+        if where != ("cuda",):
+            return to(self, *where, **how)
+        if not loads:
+            raise torch.OutOfMemoryError(WORDS)
+        return self
+
+    devices.choose = lambda device, warn=None: "cpu" if device == "cpu" else "cuda"
+    NMSW.local, nn.Module.to = guarded, moved
