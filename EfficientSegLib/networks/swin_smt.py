@@ -59,6 +59,7 @@ class SwinSMT(nn.Module):
     """Meets `PatchModel`."""
 
     size_multiple = swin_unetr.SIZE_MULTIPLE
+    undecayed = swin_unetr.UNDECAYED
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()

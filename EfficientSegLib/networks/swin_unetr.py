@@ -14,6 +14,7 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 
 SIZE_MULTIPLE = (32, 32, 32)  # a token is 2 voxels wide and is merged four times
+UNDECAYED = ("relative_position_bias_table",)  # for training.parameters
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SwinUNETR(nn.Module):
     """Meets `PatchModel`. MONAI's network is a part, not a parent: its `patch_size` means tokens, ours patches."""
 
     size_multiple = SIZE_MULTIPLE
+    undecayed = UNDECAYED
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()

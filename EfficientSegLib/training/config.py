@@ -51,7 +51,10 @@ class TrainConfig:
     largest: tuple[int, int, int] = (160, 128, 96)  # voxels of a sample at most; time and memory grow with it
     learning_rate: float = 2e-3  # highest, of AdamW
     schedule: Component = field(default_factory=lambda: Component("cosine"))  # of the learning rate
+    layer_decay: float = 1.0  # factor of the learning rate for each layer below the last, in networks that tell them
+    betas: tuple[float, float] = (0.9, 0.999)  # of AdamW: memory of gradients, and of their squares
     weight_decay: float = 1e-5
+    decayed: Literal["all", "weights"] = "all"  # weights: not biases, norms, and learned positions, tokens and tables
     warm_up: float = 0.03  # share of the iterations, or of the minutes, in which `cosine` rises
     frozen: tuple[Frozen, ...] = ()  # parts of the network that are not trained at first
     clip: float = 1.0  # highest norm of the gradient
@@ -103,6 +106,23 @@ class TrainConfig:
             )
         if not 0 <= self.warm_up < 1:
             raise OptionError(f"warm_up is {self.warm_up}.", why="It is a share.", mend="Use 0 to below 1.")
+        self._check_optimiser()
+
+    def _check_optimiser(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise OptionError(
+                f"layer_decay is {self.layer_decay}.",
+                why="The learning rate of each layer is that of the next times this factor.",
+                mend="Use 0.75 as for vision transformers, or 1 for one rate everywhere.",
+            )
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise OptionError(f"betas is {self.betas}.", why="They are shares of a memory.", mend="Use 0.9 and 0.999.")
+        if min(self.learning_rate, self.weight_decay) < 0:
+            raise OptionError(
+                f"learning_rate is {self.learning_rate}, weight_decay {self.weight_decay}.",
+                why="Training goes down the gradient, and decay makes weights smaller.",
+                mend="Use 0 or more.",
+            )
 
     @property
     def template(self) -> Bundle:

@@ -81,7 +81,7 @@ class LearningRate:
     """Sets the learning rate of an optimiser; its state goes with the checkpoint."""
 
     def __init__(self, optimiser: torch.optim.Optimizer, component: Component) -> None:
-        """`optimiser` has the highest learning rate.
+        """`optimiser` has the highest learning rate; a group with a `share` has that part of it.
 
         Raises:
             OptionError: the schedule or its options are unknown.
@@ -95,13 +95,13 @@ class LearningRate:
             self._scheduler = CosineAnnealingWarmRestarts(optimiser, options.first, options.longer, options.lowest)
 
     def before_step(self, course: "Course") -> float:
-        """Set the learning rate of the next iteration; returns it."""
+        """Set the learning rate of the next iteration; returns it, the highest of all groups."""
         if isinstance(self._options, WarmRestarts):
             self._scheduler.step(course.progress * self._options.epochs)
         if isinstance(self._options, Cosine):
             for group in self._optimiser.param_groups:
-                group["lr"] = course.learning_rate
-        return float(self._optimiser.param_groups[0]["lr"])
+                group["lr"] = course.learning_rate * group.get("share", 1.0)
+        return max(float(group["lr"]) for group in self._optimiser.param_groups)
 
     def after_validation(self, loss: float) -> None:
         """Learn of a validation loss; the same in all processes."""

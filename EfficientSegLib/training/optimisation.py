@@ -27,6 +27,7 @@ from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.frozen import Freezer, agree_on_statistics, train_mode
 from EfficientSegLib.training.kinds import check_kinds
 from EfficientSegLib.training.learning_rate import LearningRate
+from EfficientSegLib.training.parameters import groups
 from EfficientSegLib.training.precision import Precision, guarded
 from EfficientSegLib.training.processes import Place
 from EfficientSegLib.training.samples import Sample, SliceBatch, source
@@ -90,14 +91,15 @@ class Run:
         self.objective = Objective(self.model, config, options)
         self.patch = _patch(model, self.objective.options)
         self.multiple: tuple[int, ...] = getattr(model, "size_multiple", (1, 1, 1))
-        self.source = source(config.samples.name).open_source(
-            config, config.cases, data_folder, self.patch, self.multiple
+        self.optimiser = torch.optim.AdamW(
+            groups(self.model, config), config.learning_rate, config.betas, weight_decay=config.weight_decay
         )
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
         self.learning_rate = LearningRate(self.optimiser, config.schedule)
         self.rate = config.learning_rate  # of the last iteration
         self._freezer = Freezer(self.model, config.frozen)
+        self.source = source(config.samples.name).open_source(
+            config, config.cases, data_folder, self.patch, self.multiple
+        )
         self._thaw()
 
     def _thaw(self) -> None:
