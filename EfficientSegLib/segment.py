@@ -73,7 +73,7 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
 
     Raises:
         DeviceError: the backend is not installed or cannot run this network.
-        OptionError: the network or the strategy is unknown or refuses its options.
+        OptionError: the network or the strategy is unknown or refuses its options, or the strategy the network.
         BundleError: the network does not fit the bundle's outputs or strategy, or the weights are broken, hold code,
             are missing or left over.
     """
@@ -81,6 +81,7 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
     strategies.check(bundle.strategy.name, bundle.strategy.options)
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_outputs)
     _check_kind(bundle, isinstance(model, networks.SliceModel))
+    strategies.check_model(bundle.strategy.name, bundle.strategy.options, model)
     read_weights(bundle, model)
     if backend == "openvino":
         from EfficientSegLib.networks.openvino import for_openvino

@@ -15,6 +15,7 @@ from torch.nn import functional
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, patch_starts
+from EfficientSegLib.networks.patch_size import refuse_size
 
 HIGHEST_SCORE = 70.0  # one early runaway score would otherwise take every later draw
 
@@ -90,13 +91,7 @@ class NMSW(nn.Module):
         self.local_network = networks.build(options.local_backbone, options.local_options, in_channels, num_labels)
         self.score_head = ScoreHead(self.global_network.feature_channels)
         self.theta = nn.Parameter(torch.zeros(num_labels))
-        for size, multiple in zip(self.patch_size, self.local_network.size_multiple):
-            if size % multiple:
-                raise OptionError(
-                    f"patch_size is {self.patch_size}.",
-                    why=f"{options.local_backbone} needs multiples of {multiple}.",
-                    mend=f"Use {size + multiple - size % multiple}.",
-                )
+        refuse_size(self.patch_size, self.local_network, options.local_backbone)
 
     @property
     def class_weights(self) -> Tensor:

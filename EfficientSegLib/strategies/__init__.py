@@ -1,8 +1,9 @@
 """How a whole volume is inferred: registry, and what every strategy takes and gives.
 
-Every strategy file has a frozen dataclass `Options` and
-`predict(volume (C, I, J, K), model, options, watcher) -> Prediction`. A strategy that can go on from where an earlier
-run ended also takes that run's `Reading` as `earlier`, one whose patches can be chosen a `Preference`.
+Every strategy file has a frozen dataclass `Options`, `check_model(model, options)`, which refuses what does not fit,
+and `predict(volume (C, I, J, K), model, options, watcher) -> Prediction`, which begins with it. A strategy that can go
+on from where an earlier run ended also takes that run's `Reading` as `earlier`, one whose patches can be chosen a
+`Preference`.
 """
 
 from dataclasses import dataclass, fields
@@ -17,6 +18,8 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.restore import LogitField
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from EfficientSegLib.strategies.reading import Reading
     from EfficientSegLib.strategies.tokens import TokenDepths
 
@@ -86,6 +89,15 @@ def check(name: str, options: dict[str, Any]) -> None:
         OptionError: the strategy is unknown, or its options do not fit.
     """
     read_options(module(name).Options, options)
+
+
+def check_model(name: str, options: dict[str, Any], model: "nn.Module") -> None:
+    """Refuse a model that a strategy cannot read with these options; nothing is read.
+
+    Raises:
+        OptionError: the strategy is unknown, its options are wrong, or they do not fit the model.
+    """
+    module(name).check_model(model, read_options(module(name).Options, options))
 
 
 def knows(name: str, option: str) -> bool:

@@ -7,7 +7,7 @@ normalised; logits, not probabilities, are mixed; outside the patches the up-sam
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.networks.topk import top_k
@@ -26,6 +26,13 @@ class Options(Budget):
 
     class_weights: Literal["learned", "one"] = "learned"  # one: inside patches the coarse logits do not count
     order: Literal["priority", "coverage"] = "priority"  # coverage: less for what better patches cover already
+
+
+def check_model(model: nn.Module, options: Options) -> None:
+    """Raises OptionError: the model is no `GlobalLocalModel`, or does not bear the prune_ratio."""
+    if not isinstance(model, GlobalLocalModel):
+        raise wrong_model("nmsw", "sliding_window")
+    prune_ratio_of(model, options.prune_ratio)
 
 
 def predict(
@@ -50,8 +57,7 @@ def predict(
             more patches.
         DeviceError: the patch logits have no place on the disk.
     """
-    if not isinstance(model, GlobalLocalModel):
-        raise wrong_model("nmsw", "sliding_window")
+    check_model(model, options)
     ratio = prune_ratio_of(model, options.prune_ratio)
     settings = {"pad_value": options.pad_value, "order": options.order, "prune_ratio": ratio}
     watcher = watcher or Watcher()

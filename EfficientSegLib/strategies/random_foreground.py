@@ -8,7 +8,7 @@ weights of theta = 10 (the sigmoid of which is .99995: inside patches the coarse
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from EfficientSegLib.networks import GlobalLocalModel
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
@@ -26,6 +26,13 @@ class Options(Budget):
     skip_background: bool = False  # False: once all patches with structure are read, go on with the others
     class_weights: Trust = "ten"  # ten: theta = 10, the paper's; learned: the model's; one: exactly 1
     seed: int = 0  # of the draw; with one seed the patches of k are the first k of those of k + 1
+
+
+def check_model(model: nn.Module, options: Options) -> None:
+    """Raises OptionError: the model is no `GlobalLocalModel`, or does not bear the prune_ratio."""
+    if not isinstance(model, GlobalLocalModel):
+        raise wrong_model("random_foreground", "sliding_window")
+    prune_ratio_of(model, options.prune_ratio)
 
 
 def predict(
@@ -50,8 +57,7 @@ def predict(
         ContinuationError: the earlier run is not the beginning of this one.
         DeviceError: the patch logits have no place on the disk.
     """
-    if not isinstance(model, GlobalLocalModel):
-        raise wrong_model("random_foreground", "sliding_window")
+    check_model(model, options)
     ratio = prune_ratio_of(model, options.prune_ratio)
     settings = {"pad_value": options.pad_value, "seed": options.seed, "prune_ratio": ratio}
     watcher = watcher or Watcher()

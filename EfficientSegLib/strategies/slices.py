@@ -95,14 +95,19 @@ class Slices:
         return self._stopped
 
 
+def check_model(model: nn.Module, options: Options) -> None:
+    """Raises OptionError: the model reads no slices. Whether it has a head for `presence`, the first slice tells."""
+    if not isinstance(model, SliceModel):
+        raise wrong_model("slices", "a bundle whose network reads slices, or another strategy")
+
+
 def predict(volume: Tensor, model: SliceModel, options: Options, watcher: Watcher | None = None) -> Prediction:
     """Segment a prepared volume (1, I, J, K), float32, on the CPU; the model may be on any device.
 
     Raises:
         OptionError: the model reads no slices, or has no presence head to ask.
     """
-    if not isinstance(model, SliceModel):
-        raise wrong_model("slices", "a bundle whose network reads slices, or another strategy")
+    check_model(model, options)
     watcher = watcher or Watcher()
     fallback = Fallback(model, watcher, options.batch_on)
     depth = volume.shape[3]

@@ -7,16 +7,17 @@ do the logits of more than one row of patches exist. Equal to MONAI's `sliding_w
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox, patch_grid
 from EfficientSegLib.networks import GlobalLocalModel, PatchModel
+from EfficientSegLib.networks.patch_size import refuse_size
 from EfficientSegLib.patches import BLOCK, Blend, cut, gaussian_window, pad_to
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.preference import Preference, refuse_order
-from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
+from EfficientSegLib.strategies.tokens import PatchReader, check_ratio, prune_ratio_of
 
 LAZY = True  # see `strategies.reads_lazily`
 
@@ -84,6 +85,29 @@ class Windows:
         return self._stopped
 
 
+def check_model(model: nn.Module, options: Options) -> None:
+    """Refuse what `predict` cannot read; nothing is read.
+
+    Raises:
+        OptionError: the model has no logits for a patch, no patch size is known, the network cannot read patches of
+            this size, or does not bear the prune_ratio.
+    """
+    if not isinstance(model, (PatchModel, GlobalLocalModel)):
+        raise wrong_model("sliding_window", "the strategy that bundle.json names")
+    _patch_size(model, options)
+    prune_ratio_of(model, options.prune_ratio)
+
+
+def _patch_size(model: PatchModel | GlobalLocalModel, options: Options) -> Index:
+    """The option, or the model's own; a network of one size reads no other, and all have multiples."""
+    local = getattr(model, "local_network", None) if isinstance(model, GlobalLocalModel) else model
+    size = options.patch_size or getattr(model, "patch_size", None)
+    if size is None:
+        raise OptionError("patch_size is null.", why="This network has none of its own.", mend="Give three numbers.")
+    refuse_size(size, local)
+    return tuple(size)
+
+
 def predict(
     volume: Tensor,
     model: PatchModel,
@@ -97,14 +121,11 @@ def predict(
     touch it are read; the logits beyond are not to be used.
 
     Raises:
-        OptionError: the model has no logits for a patch, no patch size is known, or another order is wanted.
+        OptionError: see `check_model`, or another order is wanted.
     """
     refuse_order(preference, "sliding_window")
-    if not isinstance(model, (PatchModel, GlobalLocalModel)):
-        raise wrong_model("sliding_window", "the strategy that bundle.json names")
-    patch_size = options.patch_size or getattr(model, "patch_size", None)
-    if patch_size is None:
-        raise OptionError("patch_size is null.", why="This network has none of its own.", mend="Give three numbers.")
+    check_model(model, options)
+    patch_size = _patch_size(model, options)
     watcher = watcher or Watcher()
     read = PatchReader(model, options.prune_ratio, fallback=Fallback(model, watcher))
     padded, offset = pad_to(volume, patch_size, options.pad_value)

@@ -15,7 +15,7 @@ Source: NMSW (arXiv 2501.10814), section 4 (baselines). Where the paper is silen
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox, enlarged, whole
 from EfficientSegLib.networks import GlobalLocalModel
@@ -25,7 +25,7 @@ from EfficientSegLib.restore import winners
 from EfficientSegLib.strategies import Prediction, Watcher, wrong_model
 from EfficientSegLib.strategies.fallback import Fallback
 from EfficientSegLib.strategies.overview import CoarseField, Overview, look
-from EfficientSegLib.strategies.tokens import PatchReader, check_ratio
+from EfficientSegLib.strategies.tokens import PatchReader, check_ratio, prune_ratio_of
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,13 @@ def _resized(zoomed: _Zoomed, box: PatchBox) -> Tensor:
     return interpolate(cells, tuple(weights))
 
 
+def check_model(model: nn.Module, options: Options) -> None:
+    """Raises OptionError: the model is no `GlobalLocalModel`, or does not bear the prune_ratio."""
+    if not isinstance(model, GlobalLocalModel):
+        raise wrong_model("zoom_out", "sliding_window")
+    prune_ratio_of(model, options.prune_ratio)
+
+
 def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: Watcher | None = None) -> Prediction:
     """Segment a prepared volume (C, I, J, K), float32, on the CPU; the model may be on any device.
 
@@ -124,8 +131,7 @@ def predict(volume: Tensor, model: GlobalLocalModel, options: Options, watcher: 
     Raises:
         OptionError: the model is no `GlobalLocalModel`.
     """
-    if not isinstance(model, GlobalLocalModel):
-        raise wrong_model("zoom_out", "sliding_window")
+    check_model(model, options)
     watcher = watcher or Watcher()
     fallback = Fallback(model, watcher)
     read = PatchReader(model, options.prune_ratio, fallback=fallback)

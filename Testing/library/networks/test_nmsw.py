@@ -122,5 +122,5 @@ def test_class_weights_begin_at_one_half_and_stay_between_their_bounds():
 
 
 def test_a_patch_the_local_network_cannot_halve_is_refused():
-    with pytest.raises(OptionError, match="multiples of 4.*Use 20"):
+    with pytest.raises(OptionError, match=r"multiples of \(4, 4, 4\).*Use \(16, 20, 16\)"):
         networks.build("nmsw", {**OPTIONS, "patch_size": [16, 18, 16]}, 1, 2)
