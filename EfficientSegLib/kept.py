@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.devices import choose_precision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,14 +26,22 @@ class ModelKeeper:
         self._model: nn.Module | None = None
 
     def get(self, bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> "nn.Module":
-        """The bundle's model on the device, loaded only if it is another one than last time."""
+        """The bundle's model on the device, loaded only if it is another one than last time.
+
+        Elsewhere than on the CPU it has a `strategies.fallback.Standby`.
+        """
         from EfficientSegLib.segment import load_model
+        from EfficientSegLib.strategies.fallback import Standby
 
         kind = (repr(bundle.network), bundle.outputs, bundle.num_labels)
         key = (bundle.weights.sha256, *kind, device, precision, backend)
         if key != self._key:
             self._key, self._model = None, None  # the old one goes before the new one comes
             self._model = load_model(bundle, device, precision, backend)
+            if device != "cpu":
+                # Loaded anew, not moved: on the CPU bfloat16 may be hopeless, and other kernels want other weights.
+                on_cpu = choose_precision("fp32" if precision == "fp32" else "auto", "cpu", bundle)
+                self._model.standby = Standby(device, lambda: load_model(bundle, "cpu", on_cpu), on_cpu)
             self._key = key
         return self._model
 

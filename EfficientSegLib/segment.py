@@ -11,7 +11,6 @@ from torch import nn
 
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Bundle, verify_weights
-from EfficientSegLib.devices import choose_precision
 from EfficientSegLib.errors import BundleError, ContinuationError, OptionError
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox
 from EfficientSegLib.listener import Listener
@@ -25,7 +24,6 @@ from EfficientSegLib.overlaps import check as check_overlapping
 from EfficientSegLib.postprocess import clean, clean_masks
 from EfficientSegLib.preprocess import prepare
 from EfficientSegLib.review import review
-from EfficientSegLib.strategies.fallback import Standby
 from EfficientSegLib.strategies.preference import refuse_order
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.token_map import TokenMap, token_map
@@ -65,7 +63,7 @@ def _why_unread(error: Exception) -> str:
 
 
 def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: str = "torch") -> nn.Module:
-    """The bundle's network with its weights, ready for inference; elsewhere than on the CPU with a `Standby`.
+    """The bundle's network with its weights, ready for inference.
 
     Args:
         precision: "fp32" or "bf16", as `devices.choose_precision` says.
@@ -87,12 +85,7 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
         from EfficientSegLib.networks.openvino import for_openvino
 
         return for_openvino(model.float(), precision, len(bundle.channels))
-    model = for_inference(model.float(), precision).to(device)
-    if device != "cpu":
-        # Unlike what lies on the device, on the CPU bfloat16 may be hopeless, and other kernels want other weights.
-        on_cpu = choose_precision("fp32" if precision == "fp32" else "auto", "cpu", bundle)
-        model.standby = Standby(device, lambda: load_model(bundle, "cpu", on_cpu), on_cpu)
-    return model
+    return for_inference(model.float(), precision).to(device)
 
 
 def _check_kind(bundle: Bundle, reads_slices: bool) -> None:
