@@ -7,18 +7,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_gpu
+import torch
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 from torch import nn
 
 from EfficientSegLib import devices, job
 from EfficientSegLib.environment import ROOT, worker_environment
 from EfficientSegLib.errors import BundleError
+from EfficientSegLib.gate import Gate
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.networks.nmsw import NMSW
@@ -195,3 +197,22 @@ def test_a_worker_process_reads_on_and_ends_well(inputs, tmp_path):
     assert isinstance(events[-1], Finished) and events[-1].patches_read == 6
     assert not [event for event in events if isinstance(event, Failed)]
     assert any(isinstance(event, Partial) for event in events)
+
+
+@pytest.mark.parametrize("has_bfloat16", [False, True])
+def test_the_cpu_takes_bfloat16_over_only_where_it_calculates_with_it(pretend, tmp_path, has_bfloat16, monkeypatch):
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    passed = Gate("bf16", "torch", bundle.weights.sha256, agreement=1.0, lowest_dice=1.0, labels=(1, 2), on=("a",))
+    bundle = replace(bundle, reduced_precision=(passed,))
+    lacks = {"cuda": None, "cpu": None if has_bfloat16 else "It would only imitate it."}
+    monkeypatch.setattr(devices, "why_no_bfloat16", lacks.get)
+    pretend(None)
+    model = ModelKeeper().get(bundle, "cuda", "bf16")
+    wanted = torch.bfloat16 if has_bfloat16 else torch.float32
+    types = {parameter.dtype for parameter in model.standby.model().local_network.parameters()}
+    assert (model.standby.precision == "bf16") is has_bfloat16 and wanted in types
+    assert has_bfloat16 or types == {torch.float32}
+    with torch.inference_mode():
+        logits = model.standby.model().local(torch.randn(1, 1, 16, 16, 16))
+    assert logits.dtype == torch.float32 and bool(logits.isfinite().all())
+    assert getattr(ModelKeeper().get(bundle, "cpu"), "standby", None) is None
