@@ -48,7 +48,7 @@ def prune_ratio_of(model: nn.Module, wanted: float | None) -> float | None:
     """
     tokens = token_model(model)
     if tokens is not None:
-        with _pruning(tokens, wanted):
+        with pruning(tokens, wanted):
             return tokens.prune_ratio
     if wanted is not None:
         raise OptionError(
@@ -125,7 +125,7 @@ class PatchReader:
         if tokens is None:
             read = model.local if isinstance(model, GlobalLocalModel) else model
             return read(given)[0].float().cpu()
-        with _pruning(tokens, self.prune_ratio):
+        with pruning(tokens, self.prune_ratio):
             logits, depths = tokens.with_depths(given)
         found, depths = logits[0].float().cpu(), depths[0].to("cpu", torch.uint8)
         self.depths.add(box, depths)  # behind all that may fail and be tried again
@@ -133,7 +133,7 @@ class PatchReader:
 
 
 @contextmanager
-def _pruning(tokens: TokenModel, ratio: float | None) -> Iterator[None]:
+def pruning(tokens: TokenModel, ratio: float | None) -> Iterator[None]:
     """Let a network drop another share of its tokens for a while; None is its own."""
     if ratio is None:
         yield
