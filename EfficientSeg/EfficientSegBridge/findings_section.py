@@ -28,7 +28,17 @@ class FindingsSection(Section):
     @property
     def isLive(self) -> bool:
         """True while a run is under way."""
-        return self._run is not None and self._run is self._logic.run and self._run.running
+        return self.isLatest and self._run.running
+
+    @property
+    def isLatest(self) -> bool:
+        """True if the run that this part was told of is the latest one."""
+        return self._run is not None and self._run is self._logic.run
+
+    def followRun(self) -> None:
+        """Show the latest run's segmentation from now on, whatever the parameter node names."""
+        if self.isLatest and self._run.state in ("running", "done", "stopped") and self._run.segments.started:
+            self._named = self._run.segments.node
 
     @property
     def canGoOn(self) -> bool:

@@ -37,8 +37,7 @@ class ResultSection(FindingsSection):
 
     def refresh(self) -> None:
         """Show what there is now."""
-        if self._isLatest() and self._run.state in ("running", "done", "stopped") and self._run.segments.started:
-            self._named = self._run.segments.node
+        self.followRun()
         node = self.segmentation
         table = self._ui.segmentsTable
         if table.segmentationNode() is not node:
@@ -48,7 +47,7 @@ class ResultSection(FindingsSection):
             self._making3D.clear()
         self._ui.editButton.enabled = node is not None and not running
         self._ui.show3DButton.enabled = node is not None and not running
-        self._ui.undoButton.enabled = self._isLatest() and self._run.canUndo
+        self._ui.undoButton.enabled = self.isLatest and self._run.canUndo
         shown = node is not None and node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
         shown = shown or self._making3D.busy
         wasBlocked = self._ui.show3DButton.blockSignals(True)
@@ -60,9 +59,6 @@ class ResultSection(FindingsSection):
         super().cleanup()
         self._making3D.clear()
         self._statistics.cleanup()
-
-    def _isLatest(self) -> bool:
-        return self._run is not None and self._run is self._logic.run
 
     def _onShow3D(self, shown: bool) -> None:
         node = self.segmentation

@@ -275,6 +275,7 @@ class SegmentationRun:
         )
         if not any(self.voxels.values()):
             self.text = words.nothingFound()
+        self.text = " ".join(part for part in (self.text, words.respected(*self.segments.respected())) if part)
         self._end("done" if event.complete else "stopped")
 
     def _failed(self, failed: Failed) -> None:

@@ -29,7 +29,8 @@ class SegmentLinks:
 
     def __init__(self, bundle: Bundle, shown: tuple[int, ...] | None) -> None:
         self._bundle = bundle
-        self._labels = [label for label in bundle.shown_labels if shown is None or label.value in shown]
+        self._all = [label for label in bundle.shown_labels if shown is None or label.value in shown]
+        self._labels = self._all  # those that are written
         self._segmentation = None
         self._before: dict[str, Before] = {}
         self.ids: dict[int, str] = {}  # by label value
@@ -56,7 +57,7 @@ class SegmentLinks:
         ]
 
     def _find(self, segmentation, label: Label, which: Callable[[object], bool] = lambda segment: True) -> str:
-        segmentId = findSegment(segmentation, labelTag(self._bundle, label))
+        segmentId = findSegment(segmentation, labelTag(self._bundle.name, label))
         return segmentId if segmentId and which(segmentation.GetSegment(segmentId)) else ""
 
     def content(self, segmentation, image: VolumeImage) -> Callable[[slice], np.ndarray]:
@@ -101,7 +102,7 @@ class SegmentLinks:
                 segment.SetLabelValue(label.value)
                 segment.AddRepresentation(BINARY_LABELMAP, image)
             else:
-                segment = makeSegment(label, labelTag(self._bundle, label), image)
+                segment = makeSegment(label, labelTag(self._bundle.name, label), image)
                 segmentId = segmentation.GenerateUniqueSegmentID(f"{self._bundle.name}_{label.value}")
                 segmentation.AddSegment(segment, segmentId)
             self.ids[label.value] = segmentId
@@ -121,6 +122,22 @@ class SegmentLinks:
             segment = self._segmentation.GetSegment(segmentId)
             if segment and segment.GetRepresentation(BINARY_LABELMAP) is image and not isCompleted(segment):
                 yield value, segment.GetLabelValue()
+
+    def spared(self, segmentation) -> list[str]:
+        """Names of our segments that stayed as they were, because the user has set them to Completed."""
+        return [
+            segmentation.GetSegment(segmentId).GetName()
+            for segmentId in (self._find(segmentation, label, isCompleted) for label in self._all)
+            if segmentId
+        ]
+
+    def hidden(self, displayNode) -> list[str]:
+        """Names of the segments that were written though the user has hidden them; they stay hidden."""
+        return [
+            self._segmentation.GetSegment(segmentId).GetName()
+            for segmentId in self.ids.values()
+            if self._segmentation.GetSegment(segmentId) and not displayNode.GetSegmentVisibility(segmentId)
+        ]
 
     def found(self, counts: np.ndarray) -> dict[int, int]:
         """Voxels of each label, by label value, from those of our image by its values."""

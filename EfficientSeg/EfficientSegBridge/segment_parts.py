@@ -5,7 +5,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
-from EfficientSegLib.bundle import Bundle, Label
+from EfficientSegLib.bundle import Label
 from EfficientSegLib.terminology import terminology_entry
 
 BINARY_LABELMAP = "Binary labelmap"  # vtkSegmentationConverter's name, the same in every version and language
@@ -13,9 +13,9 @@ CLOSED_SURFACE = "Closed surface"
 LABEL_TAG = "EfficientSeg.Label"  # bundle name and label value: tells our segments from the user's
 
 
-def labelTag(bundle: Bundle, label: Label) -> str:
+def labelTag(bundleName: str, label: Label) -> str:
     """What marks a segment as this label of this bundle."""
-    return f"{bundle.name}:{label.value}"
+    return f"{bundleName}:{label.value}"
 
 
 def makeNode(volumeNode):

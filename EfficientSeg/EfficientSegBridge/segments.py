@@ -3,6 +3,9 @@
 All labels share one vtkOrientedImageData with one value each: 0.05 s for 512 x 512 x 400 voxels, against 3 to 15 s
 through ImportLabelmapToSegmentationNode. Our labels never enter an image that was there before, so that whatever the
 user drew stays, and going back is only a matter of pointing the segments at their old images.
+
+A segment that the user has set to Completed is not written. One that he has hidden is written like the others, because
+hiding is for seeing better and a result that is refined here and stale there would be no result; but it stays hidden.
 """
 
 from collections.abc import Iterator
@@ -61,6 +64,12 @@ class LiveSegmentation:
     def segmentId(self, label: Label) -> str:
         """Our segment of this label; empty where there is none."""
         return self._links.ids.get(label.value, "")
+
+    def respected(self) -> tuple[list[str], list[str]]:
+        """Names of our segments that were left alone because they are completed, and of those written though hidden."""
+        if self.node is None or self.node.GetDisplayNode() is None:
+            return [], []
+        return self._links.spared(self.node.GetSegmentation()), self._links.hidden(self.node.GetDisplayNode())
 
     def write(self, labels: np.ndarray, box: PatchBox) -> None:
         """`writing`, at once."""

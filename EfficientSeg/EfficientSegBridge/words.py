@@ -99,6 +99,16 @@ def outcome(
     return said
 
 
+def respected(completed: Sequence[str], hidden: Sequence[str]) -> str:
+    """Which segments a run has left alone, and which it has written though nobody sees them; empty for neither."""
+    said = []
+    if completed:
+        said.append(_("Left as they are, because they are Completed: {names}.").format(names=", ".join(completed)))
+    if hidden:
+        said.append(_("Updated, and still hidden: {names}.").format(names=", ".join(hidden)))
+    return " ".join(said)
+
+
 def nothingFound() -> str:
     return _(
         "No structure found. Does the model fit this part of the body, and is the volume a CT in Hounsfield units?"

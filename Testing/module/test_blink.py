@@ -1,10 +1,11 @@
 """Coarse ⇄ refined, and the refined area: to look at, and never to alter what is kept."""
 
 import unittest
+from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import GEOMETRIES, SHAPE, labelsOf, makeVolume, waitUntil
+from bench import GEOMETRIES, SHAPE, labelsOf, makeFolder, makeVolume, waitUntil
 from test_more import ChainCase, labels
 
 from EfficientSegBridge import coverage, nodes, overlay_nodes
@@ -74,12 +75,8 @@ class TestBlink(ChainCase):
         self.assertEqual(coarse.GetSegmentation().GetSegment("1").GetName(), "Leber")
         self.assertFalse(coarse.GetDisplayNode().GetSegmentVisibility("1"))
 
-    def test_edit_save_undo_and_close_show_the_refined_result(self) -> None:
+    def test_undo_and_close_show_the_refined_result(self) -> None:
         self.begin(5)
-        self.blink()
-        slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.StartSaveEvent)
-        self.assertFalse(self.logic.overlay.coarseIsShown)
-        self.blink()
         self.segment()
         self.waitForEnd()
         self.blink()
@@ -96,6 +93,103 @@ class TestBlink(ChainCase):
         slicer.mrmlScene.RemoveNode(self.result())
         self.ui.blinkButton.click()
         self.assertFalse(self.logic.overlay.coarseIsShown)
+
+    def test_a_segment_hidden_while_coarse_is_shown_is_hidden_there_too(self) -> None:
+        self.begin(5)
+        self.blink()
+        segmentId = self.logic.run.segments.segmentId(self.bundle.labels[0])
+        self.result().GetDisplayNode().SetSegmentVisibility(segmentId, False)
+        coarse = overlay_nodes.find("coarse").GetDisplayNode()
+        self.assertFalse(coarse.GetSegmentVisibility("1"))
+        self.result().GetDisplayNode().SetSegmentVisibility(segmentId, True)
+        self.assertTrue(coarse.GetSegmentVisibility("1"))
+        self.blink()
+        self.result().GetDisplayNode().SetSegmentVisibility(segmentId, False)
+        self.assertTrue(coarse.GetSegmentVisibility("1"), "nobody looks at it any more")
+
+    def test_a_segmentation_that_is_hidden_as_a_whole_does_not_pop_up(self) -> None:
+        self.begin(5)
+        self.result().GetDisplayNode().SetVisibility(False)
+        self.blink()
+        self.blink()
+        self.assertFalse(self.result().GetDisplayNode().GetVisibility())
+
+
+class TestLoaded(ChainCase):
+    """After the scene was saved and loaded there is no run that holds the coarse labels; the record does."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.begin(5)
+        self.assertTrue(waitUntil(lambda: not self.logic.run.keeper.busy))
+
+    def reload(self) -> None:
+        path = str(Path(makeFolder()) / "Dr. Jöhn Ωé.mrb")
+        self.assertTrue(slicer.util.saveScene(path))
+        slicer.mrmlScene.Clear(0)
+        self.assertFalse(self.ui.blinkButton.enabled)
+        slicer.util.loadScene(path)
+        self.widget.enter()
+        self.volume = slicer.util.getNode("CT")
+        self.node = self.panel.parameterNode
+
+    def liverOf(self, node, segmentId: str) -> np.ndarray:
+        return labelsOf(node, segmentId, self.volume)
+
+    def blink(self) -> None:
+        shown = self.logic.overlay.coarseIsShown
+        self.ui.blinkButton.click()
+        self.assertTrue(waitUntil(lambda: self.logic.overlay.coarseIsShown is not shown, 5))
+
+    def test_it_shows_the_coarse_labels_of_before(self) -> None:
+        self.reload()
+        self.assertIsNone(self.logic.result)
+        self.assertTrue(self.ui.blinkButton.enabled)
+        self.blink()
+        refined, coarse = self.node.segmentation, overlay_nodes.find("coarse")
+        np.testing.assert_array_equal(self.liverOf(coarse, "1"), labels([]) == 1)
+        self.assertFalse(refined.GetDisplayNode().GetVisibility())
+        self.blink()
+        self.assertTrue(refined.GetDisplayNode().GetVisibility())
+        np.testing.assert_array_equal(self.liverOf(refined, "played_1"), labels([3, 2, 1, 4, 0]) == 1)
+
+    def test_a_scene_saved_while_coarse_is_shown_is_loaded_refined(self) -> None:
+        self.blink()
+        self.reload()
+        self.assertFalse(self.logic.overlay.coarseIsShown)
+        self.assertIsNone(overlay_nodes.find("coarse"))
+        self.assertTrue(self.node.segmentation.GetDisplayNode().GetVisibility())
+        names = [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")]
+        self.assertEqual(len(names), 2, names)  # the result's and the refined area's
+
+    def test_what_the_user_has_edited_stays_and_is_seen_in_both(self) -> None:
+        self.logic.run.segments._image.voxels.T[5, 3, 3] = 0
+        self.reload()
+        self.blink()
+        expected = labels([]) == 1
+        expected[5, 3, 3] = False
+        np.testing.assert_array_equal(self.liverOf(overlay_nodes.find("coarse"), "1"), expected)
+
+    def test_a_record_that_does_not_hold_it_says_why(self) -> None:
+        node = self.result().GetNodeReference("EfficientSeg.Changes")
+        for kept, said in (("places", "changed so much"), ("none", "changed so much")):
+            with self.subTest(kept):
+                node.SetText(node.GetText().replace('"kept": "all"', f'"kept": "{kept}"'))
+                self.reload()
+                self.assertFalse(self.ui.blinkButton.enabled)
+                self.assertIn(said, self.ui.blinkButton.toolTip)
+                node = self.node.segmentation.GetNodeReference("EfficientSeg.Changes")
+                node.SetText(node.GetText().replace(f'"kept": "{kept}"', '"kept": "all"'))
+
+    def test_a_damaged_record_is_said_and_harms_nothing(self) -> None:
+        self.reload()
+        node = self.node.segmentation.GetNodeReference("EfficientSeg.Changes")
+        node.SetText(node.GetText().replace('"shape": [12', '"shape": [24'))
+        self.panel.runChanged()
+        self.ui.blinkButton.click()
+        self.assertTrue(waitUntil(lambda: "another volume" in self.ui.statusLabel.text, 5))
+        self.assertFalse(self.ui.blinkButton.checked)
+        self.assertTrue(self.node.segmentation.GetDisplayNode().GetVisibility())
 
 
 class TestCoverage(ChainCase):

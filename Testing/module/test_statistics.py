@@ -38,7 +38,7 @@ def makeSegmentation(volume, bundle, labels: np.ndarray):
     image.voxels[:] = labels.T
     for label in bundle.shown_labels:
         if (labels == label.value).any():
-            segment = makeSegment(label, labelTag(bundle, label), image.image)
+            segment = makeSegment(label, labelTag(bundle.name, label), image.image)
             node.GetSegmentation().AddSegment(segment, f"{bundle.name}_{label.value}")
     return node
 
