@@ -21,7 +21,7 @@ for folder in (str(HERE), str(ROOT)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
-from EfficientSegBridge import efforts, run_folder, sample_data
+from EfficientSegBridge import coarse_view, comparison_views, efforts, run_folder, sample_data
 from EfficientSegBridge.comparison import Comparison
 from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.overlay import Overlay
@@ -142,6 +142,8 @@ class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         qt.QTimer.singleShot(0, self.showLoadedScene)  # the selectors hear of the new nodes after this event
 
     def showLoadedScene(self) -> None:
+        coarse_view.mend()
+        comparison_views.mend()
         if self.isOpen:
             self.panel.setParameterNode(self.logic.getParameterNode())
 

@@ -3,7 +3,7 @@
 import qt
 import slicer
 
-from EfficientSegBridge import bundles, comparison_words, device_choice, efforts
+from EfficientSegBridge import bundles, comparison_views, comparison_words, device_choice, efforts
 from EfficientSegBridge.comparison import SIDES
 from EfficientSegBridge.comparison_views import ComparisonViews
 from EfficientSegBridge.parameters import Parameters
@@ -50,6 +50,8 @@ class CompareSection(Section):
     def setParameterNode(self, node) -> None:
         if node is None:
             qt.QTimer.singleShot(0, self._views.back)  # not amid the closing of a scene: a layout makes nodes
+        elif not self._views.shown:
+            comparison_views.mend()
         self.refresh()
 
     def cleanup(self) -> None:
@@ -63,6 +65,7 @@ class CompareSection(Section):
             self._state = comparison.state
             self._said = ""
             if comparison.state == "done":
+                self._rememberPaces()
                 self._show()
         idle = not comparison.running
         node = self._panel.parameterNode
@@ -169,6 +172,11 @@ class CompareSection(Section):
             self._views.show(*nodes)
         else:
             self._said = _("A or B is not in the scene any more.")
+
+    def _rememberPaces(self) -> None:
+        """What was measured here counts for the next run of the same kind."""
+        for side in self._comparison.sides:
+            self._panel.rememberPace(side.parameters, self._comparison.volumeNode, side.pace)
 
     def _showTable(self) -> None:
         table, comparison = self._ui.compareTable, self._comparison

@@ -19,7 +19,7 @@ from EfficientSegBridge.translation import _
 from EfficientSegLib.agreement import Agreement, Counts, pairs
 from EfficientSegLib.errors import EfficientSegError, OptionError, VolumeError
 from EfficientSegLib.failures import explain
-from EfficientSegLib.protocol import Event, Failed, Finished, Patches, Progress, Started
+from EfficientSegLib.protocol import Event, Failed, Finished, Pace, Patches, Progress, Started
 
 SIDES = ("A", "B")
 SLAB = 4  # slices counted at a time
@@ -36,6 +36,7 @@ class Side:
     device: str = ""
     candidates: int = 0
     finished: Finished | None = None
+    pace: Pace | None = None
 
 
 class Comparison:
@@ -150,6 +151,8 @@ class Comparison:
             side.device = event.device
         elif isinstance(event, Patches):
             side.candidates = event.candidates
+        elif isinstance(event, Pace):
+            side.pace = event
         elif isinstance(event, Progress):
             self.fraction = (SIDES.index(side.letter) + event.fraction) / len(SIDES)
             if not self._stopping:

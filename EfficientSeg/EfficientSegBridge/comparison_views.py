@@ -1,6 +1,10 @@
 """Views of their own for two segmentations: axial above, coronal below, linked; the user's views stay as they are.
 
 Everything else that is drawn keeps to the user's own views meanwhile, because A and B often have its very colours.
+
+Slicer tells nobody that it is about to save a scene. So the layout and our views are kept out of scenes while they are
+shown, and what had to be changed in display nodes is marked there, so that a scene that was saved meanwhile is mended
+when it is loaded.
 """
 
 import slicer
@@ -10,6 +14,7 @@ GROUP = 57  # views of one group are linked with each other only
 SIDES = ("A", "B")
 ORIENTATIONS = ("Axial", "Coronal")
 COLORS = {"A": "#3d8bfd", "B": "#c77700"}
+MARK = "EfficientSeg.ComparisonViews"  # attribute of display nodes: "side" of A and B, "kept" of all others
 KINDS = ("vtkMRMLSegmentationNode", "vtkMRMLModelNode")
 
 
@@ -24,7 +29,6 @@ class ComparisonViews:
     def __init__(self) -> None:
         self.shown = False
         self._before: int | None = None  # the user's own layout
-        self._kept: list = []  # display nodes that were kept out of our views
         self._nodes: tuple = ()
 
     def show(self, volumeNode, one, other) -> None:
@@ -37,6 +41,7 @@ class ComparisonViews:
         layoutNode = manager.layoutLogic().GetLayoutNode()
         if not layoutNode.IsLayoutDescription(LAYOUT):
             layoutNode.AddLayoutDescription(LAYOUT, description())
+        layoutNode.SetSaveWithScene(False)  # a scene that is saved now leaves whoever loads it his own layout
         manager.setLayout(LAYOUT)
         manager.connect("layoutChanged(int)", self._onLayout)
         self._nodes = (one, other)
@@ -44,6 +49,7 @@ class ComparisonViews:
         self._keepOthersOut([view for views in ours.values() for view in views])
         for side, node in zip(SIDES, self._nodes):
             display = node.GetDisplayNode()
+            display.SetAttribute(MARK, "side")
             display.SetVisibility(True)
             display.RemoveAllViewNodeIDs()
             for view in ours[side]:
@@ -68,14 +74,9 @@ class ComparisonViews:
         manager = slicer.app.layoutManager()
         if manager is not None:
             manager.disconnect("layoutChanged(int)", self._onLayout)
-        for display in self._kept:
-            display.RemoveAllViewNodeIDs()
-        for node in self._nodes:
-            display = node.GetDisplayNode() if slicer.mrmlScene.IsNodePresent(node) else None
-            if display is not None:
-                display.SetVisibility(False)
-                display.RemoveAllViewNodeIDs()
-        self._kept, self._nodes = [], ()
+            manager.layoutLogic().GetLayoutNode().SetSaveWithScene(True)
+        self._nodes = ()
+        mend()
 
     def _onLayout(self, layout: int) -> None:
         if layout != LAYOUT:  # the user has chosen another one
@@ -95,9 +96,20 @@ class ComparisonViews:
             for number in range(node.GetNumberOfDisplayNodes()):
                 display = node.GetNthDisplayNode(number)
                 if display is not None and display.GetNumberOfViewNodeIDs() == 0:
+                    display.SetAttribute(MARK, "kept")
                     for view in views:
                         display.AddViewNodeID(view)
-                    self._kept.append(display)
+
+
+def mend() -> None:
+    """Let everything be drawn everywhere again; A and B are hidden. Also of a scene that was saved meanwhile."""
+    for display in slicer.util.getNodesByClass("vtkMRMLDisplayNode"):
+        mark = display.GetAttribute(MARK)
+        if mark:
+            display.RemoveAttribute(MARK)
+            display.RemoveAllViewNodeIDs()
+            if mark == "side":
+                display.SetVisibility(False)
 
 
 def description() -> str:
@@ -121,6 +133,8 @@ def _viewId(manager, name: str) -> str:
 
 def _prepare(widget, volumeNode, orientation: str) -> None:
     composite = widget.sliceLogic().GetSliceCompositeNode()
+    for node in (composite, widget.mrmlSliceNode()):
+        node.SetSaveWithScene(False)  # nobody else knows these views
     composite.SetLinkedControl(False)  # else each step would be copied into the views that are not ready
     composite.SetBackgroundVolumeID(volumeNode.GetID())
     widget.mrmlSliceNode().SetOrientation(orientation)

@@ -37,9 +37,7 @@ class Panel(Listener):
 
     def __init__(self, root, ui, logic, probe: TorchProbe | None = None) -> None:
         self._root, self._ui, self._logic = root, ui, logic
-        self._node = None
-        self._guiTag = None
-        self._nodeTag = None
+        self._node = self._guiTag = self._nodeTag = None
         self._warnings: list[str] = []
         self._segmentOnceInstalled = False
         self._status = StatusLine(ui)
@@ -203,6 +201,11 @@ class Panel(Listener):
         """What is asked for now; see Question.parameters."""
         return self._question.parameters()
 
+    def rememberPace(self, parameters: Parameters, volumeNode, pace) -> None:
+        """Another part of the panel has measured how long things take."""
+        self._question.rememberPace(parameters, volumeNode, pace)
+        self._state.showEffort()
+
     # What the run tells
 
     def runStarted(self, run) -> None:
@@ -220,7 +223,7 @@ class Panel(Listener):
         self._showState()
 
     def runChanged(self) -> None:
-        self._question.rememberPace(self._logic.run)
+        self._question.rememberRun(self._logic.run)
         self._state.showEffort()
         self._sections.refresh()
 

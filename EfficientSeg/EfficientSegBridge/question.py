@@ -104,6 +104,11 @@ class Question:
         asked = Parameters(bundle, device=device_choice.resolve(self.node.device), threads=self.node.threads or None)
         return self._paces.find(asked, self.node.volume)
 
-    def rememberPace(self, run) -> None:
-        if run is not None and run.pace is not None:
-            self._paces.remember(run.parameters, run.volumeNode, run.pace, run.continues)
+    def rememberPace(self, parameters: Parameters, volumeNode, pace: Pace | None, continues: bool = False) -> None:
+        """How long a run of this kind took on this volume; `pace` is None where it has measured nothing."""
+        if pace is not None:
+            self._paces.remember(parameters, volumeNode, pace, continues)
+
+    def rememberRun(self, run) -> None:
+        if run is not None:
+            self.rememberPace(run.parameters, run.volumeNode, run.pace, run.continues)

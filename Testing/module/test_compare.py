@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import qt
 import slicer
-from bench import labelsOf, makeVolume, segmentNames, waitUntil
+from bench import labelsOf, makeFolder, makeVolume, segmentNames, waitUntil
 from test_widget import WidgetCase
 
 from EfficientSegBridge import comparison_views, comparison_words, efforts
@@ -23,6 +23,8 @@ def play(request):
         labels[6:10, 2:6, 2:6] = 1
     say("Patches", boxes=[], candidates=7)
     say("Progress", stage="patches", fraction=0.5, done=1, total=2, seconds_left=62.0)
+    if compared and request["options"].get("top_k") != 0:
+        say("Pace", base_seconds=2.0, patch_seconds=3.0, candidates=7)
     SOMETHING
     read = min(request["options"].get("top_k", 7), 7)
     finished(request, labels, complete=not stopped(request), read=read, total=read)
@@ -121,6 +123,12 @@ class TestComparing(CompareCase):
         self.ui.compareViewsButton.click()
         self.assertEqual(mine.GetDisplayNode().GetVisibility(), visible)
         self.assertEqual(mine.GetDisplayNode().GetNumberOfViewNodeIDs(), 0)
+
+    def test_what_was_timed_is_remembered_for_the_next_run(self) -> None:
+        self.assertEqual(self.ui.effortLabel.text, "30 patches")
+        self.compare()
+        self.wait()
+        self.assertEqual(self.ui.effortLabel.text, "≈ 23 s")  # 2 s and seven patches of 3 s
 
     def test_another_method_reads_everything_and_has_no_effort(self) -> None:
         self.ui.compareStrategyB.currentIndex = self.ui.compareStrategyB.findText("sliding_window")
@@ -251,6 +259,31 @@ class TestViews(CompareCase):
         slicer.mrmlScene.Clear(0)
         self.assertTrue(waitUntil(lambda: self.manager.layout == self.layout))
         self.assertFalse(self.ui.compareViewsButton.enabled)
+
+    def test_a_scene_saved_meanwhile_is_loaded_with_the_users_own_views(self) -> None:
+        path = str(Path(makeFolder()) / "compared.mrb")
+        self.assertTrue(slicer.util.saveScene(path))
+        self.assertEqual(self.manager.layout, comparison_views.LAYOUT, "saving changes nothing of what is seen")
+        slicer.mrmlScene.Clear(0)
+        self.assertTrue(waitUntil(lambda: self.manager.layout == self.layout))
+        before = {node.GetLayoutName() for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+        slicer.util.loadScene(path)
+        self.widget.onSceneEndImport(None, None)
+        waitUntil(lambda: False, 0.1)
+        self.assertEqual(self.manager.layout, self.layout)
+        after = {node.GetLayoutName() for node in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+        self.assertEqual(after, before, "views of ours were saved")
+        other = slicer.util.getNode("of the user")
+        self.assertEqual((self.views(other), other.GetDisplayNode().GetVisibility()), ([], 1))
+        for letter in comparison_views.SIDES:
+            (node,) = slicer.util.getNodes(f"{letter}: Played*").values()
+            self.assertEqual((self.views(node), node.GetDisplayNode().GetVisibility()), ([], 0))
+
+    def test_the_users_layout_is_saved_with_a_scene_again_afterwards(self) -> None:
+        layoutNode = self.manager.layoutLogic().GetLayoutNode()
+        self.assertFalse(layoutNode.GetSaveWithScene())
+        self.ui.compareViewsButton.click()
+        self.assertTrue(layoutNode.GetSaveWithScene())
 
     def test_deleted_results_are_not_shown(self) -> None:
         self.ui.compareViewsButton.click()
