@@ -24,16 +24,22 @@ def keep_counts(tokens: int, prune_ratio: float, stages: int) -> tuple[int, ...]
             why="It is the share of the tokens that each pruning drops: above 0 and below 1.",
             mend="Use 0.25 to 0.9, or selection 'none' to drop none.",
         )
-    counts = []
-    for _ in range(stages):
-        counts.append(int((counts[-1] if counts else tokens) * (1 - prune_ratio)))
+    counts = _counts(tokens, prune_ratio, stages)
     if counts and counts[-1] < 1:
+        fitting = [number / 100 for number in range(1, 100) if _counts(tokens, number / 100, stages)[-1] > 0]
         raise OptionError(
             f"prune_ratio is {prune_ratio}: of {tokens} tokens none would be left after {stages} prunings.",
-            why=f"That ratio needs {smallest_count(prune_ratio, stages)} tokens or more; a token has one in each "
-            "token_size of the patch.",
-            mend="Lower prune_ratio, or use a larger patch_size.",
+            why=f"That ratio needs {smallest_count(prune_ratio, stages)} tokens or more.",
+            mend=(f"Use {fitting[-1]} or less, or" if fitting else "Use") + " a larger patch_size: it has more tokens.",
         )
+    return counts
+
+
+def _counts(tokens: int, prune_ratio: float, stages: int) -> tuple[int, ...]:
+    counts = []
+    for _ in range(stages):
+        tokens = int(tokens * (1 - prune_ratio))
+        counts.append(tokens)
     return tuple(counts)
 
 
