@@ -9,7 +9,7 @@ from EfficientSegLib.evaluation.drawing import ACCENT, BACKGROUND, FAINT, INK, P
 from EfficientSegLib.evaluation.results import Row
 from EfficientSegLib.evaluation.tables import summarise
 from EfficientSegLib.files import replacing
-from evidence.rows import pick
+from evidence.rows import by_seed_and_case, pick
 
 LESS, MORE = "#e76f51", "#56b4e9"
 
@@ -136,6 +136,23 @@ def weights_by_size(weights: Mapping[str, float], sizes_ml: Mapping[str, float],
     axes.set_xlabel("Mean volume of the label (ml)", color=FAINT)
     axes.set_ylabel("Class weight: share of the patch's logit", color=FAINT)
     axes.grid(color="#2a333b", linewidth=0.6)
+    _save(figure, path)
+
+
+def dice_by_line(rows: Sequence[Row], path: Path) -> None:
+    """A line for each method and number of patches: a dot for each seed's mean over the cases, a bar at their mean."""
+    order = list(dict.fromkeys((row.method, row.top_k) for row in rows if row.dice is not None))
+    figure, axes = _figure(8.6, 1.0 + 0.3 * len(order))
+    for place, (method, count) in enumerate(order):
+        found = by_seed_and_case(pick(rows, method, count))
+        means = [fmean(cases.values()) for _, cases in sorted(found.items())]
+        axes.plot([fmean(means)] * 2, [place - 0.32, place + 0.32], color=ACCENT, linewidth=2.2)
+        axes.scatter(means, [place] * len(means), color=MORE, s=26, zorder=3)
+    names = [method if count is None else f"{method}, K = {count}" for method, count in order]
+    axes.set_yticks(range(len(order)), names, color=INK)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    axes.set_xlabel("Dice (dots: seeds; bar: their mean)", color=FAINT)
+    axes.grid(axis="x", color="#2a333b", linewidth=0.6)
     _save(figure, path)
 
 

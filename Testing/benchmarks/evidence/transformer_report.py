@@ -1,0 +1,178 @@
+"""Tables, paired differences and pictures from the rows of `transformer_evaluate.py`.
+
+    python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
+
+Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed) and a picture of
+each. `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
+seconds and memory are theirs.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
+
+from EfficientSegLib.evaluation.results import Row, read_rows  # noqa: E402
+from EfficientSegLib.evaluation.tables import Spread, spread  # noqa: E402
+from evidence.claims import Choice, difference, markdown  # noqa: E402
+from evidence.plots import dice_by_line  # noqa: E402
+from evidence.transformer_configs import (  # noqa: E402
+    EXPERTS,
+    RATIOS,
+    TOKEN_DATA,
+    USUAL_EXPERTS,
+    USUAL_RATIO,
+    ablations,
+    registry,
+    stp,
+    swin_smt,
+    token_nets,
+)
+from evidence.transformer_evaluate import AFRESH, COUNTS, OTHER_RATIOS, WITHIN, at_ratio  # noqa: E402
+
+MEASURES = {"dice": "Dice", "nsd": "NSD (2 mm)", "hd95_mm": "HD95 (mm; below 0 is better)"}
+NOTHING = "–"
+HEAD = ("Method", "Parameters", "Iterations", "Dice", "NSD", "HD95 (mm)", "GMACs a case", "Seconds", "Memory (MB)")
+Pair = tuple[str, Choice, Choice]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the trainings of one line were; the numbers of several seeds."""
+
+    parameters: int
+    iterations: tuple[int, ...]
+
+
+def token_pairs() -> list[Pair]:
+    """What is compared with what of the tokens."""
+    dense, *_ = (net.title for net in token_nets())
+    title = {ratio: stp(TOKEN_DATA.patch_size, ratio).title for ratio in RATIOS}
+    usual, (mim, quiet, *others) = title[USUAL_RATIO], (net.title for net in ablations())
+    pairs = [(f"{title[ratio]}, against dense", title[ratio], dense) for ratio in RATIOS]
+    pairs += [(f"run at r = {r:g} against {USUAL_RATIO:g}, same weights", at_ratio(r), usual) for r in OTHER_RATIOS]
+    pairs += [("MTA against MIM", usual, mim), ("noise against none", usual, quiet)]
+    pairs += [(f"STP against {other.split()[0]}", usual, other) for other in others]
+    return [(words, (one, None), (other, None)) for words, one, other in pairs]
+
+
+def expert_pairs() -> list[Pair]:
+    """Each number of experts against none."""
+    plain, *others = (swin_smt(number).title for number in EXPERTS)
+    return [(f"{title}, against {plain}", (title, None), (plain, None)) for title in others]
+
+
+def registry_pairs() -> list[Pair]:
+    """For every network the strategies, then the new networks against what they change."""
+    few, many = COUNTS
+    pairs = []
+    for net in registry():
+        ways = {way: (f"{net.title}: {way}", None) for way in (AFRESH, WITHIN)}
+        nmsw = f"{net.title}: NMSW"
+        pairs += [(f"{net.title}: NMSW, K = {many}, against {way}", (nmsw, many), ways[way]) for way in ways]
+        pairs += [(f"{net.title}: K = {many} against {few}", (nmsw, many), (nmsw, few))]
+    titles = {net.name: net.title for net in registry()}
+    usual = stp(TOKEN_DATA.patch_size, USUAL_RATIO).name
+    for one, other in ((usual, "unetr"), (f"experts{USUAL_EXPERTS}", "swin")):
+        for way, count in (("NMSW", many), (WITHIN, None), (AFRESH, None)):
+            chosen = tuple((f"{titles[name]}: {way}", count) for name in (one, other))
+            pairs.append((f"{titles[one]} against {titles[other]}, {way}", *chosen))
+    return pairs
+
+
+PAIRS = {"tokens": token_pairs, "experts": expert_pairs, "registry": registry_pairs}
+
+
+def table(rows: Sequence[Row], quiet: Sequence[Row], trained: Mapping[str, Trained]) -> str:
+    """A line for each method and number of patches; mean ± standard deviation over the seeds.
+
+    Args:
+        quiet: what seconds and memory are taken from.
+        trained: by bundle name without its seed.
+    """
+    order = list(dict.fromkeys((row.method, row.top_k) for row in rows if not row.error))
+    lines = [HEAD, ("---", *("---:",) * (len(HEAD) - 1))]
+    for method, count in order:
+        own, still = ([row for row in source if (row.method, row.top_k) == (method, count)] for source in (rows, quiet))
+        known = trained.get(own[0].bundle.rsplit("-", 1)[0])
+        lines.append(
+            (
+                method if count is None else f"{method}, K = {count}",
+                f"{known.parameters / 1e6:.1f} M" if known else NOTHING,
+                _range(known.iterations) if known else NOTHING,
+                _shown(spread(own, "dice"), ".3f"),
+                _shown(spread(own, "nsd"), ".3f"),
+                _shown(spread(own, "hd95_mm"), ".1f"),
+                _shown(spread(own, "gmacs"), ".1f", alone=True),
+                _shown(spread(still, "seconds"), ".2f", alone=True),
+                _shown(spread(still, "peak_memory_mb"), ".0f", alone=True),
+            )
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _shown(value: Spread | None, form: str, alone: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    if alone or value.deviation is None:
+        return format(value.mean, form)
+    return f"{value.mean:{form}} ± {value.deviation:{form}}"
+
+
+def differences(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
+    """Paired differences by seed and case, one table per measure; pairs that were not run are left out."""
+    parts = []
+    for measure, words in MEASURES.items():
+        found = [difference(rows, *pair, measure=measure) for pair in pairs]
+        text = markdown([claim for claim in found if claim]).replace("Difference of Dice", f"Difference of {words}")
+        parts.append(f"## Differences of {words}\n\n{text}")
+    return "\n".join(parts)
+
+
+def read_trainings(path: Path) -> dict[str, Trained]:
+    """By name without seed, from `trainings.csv`."""
+    found: dict[str, list[dict[str, str]]] = {}
+    with open(path, encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            found.setdefault(line["training"].rsplit("-", 1)[0], []).append(line)
+    return {
+        name: Trained(int(lines[0]["parameters"]), tuple(int(line["iterations"]) for line in lines))
+        for name, lines in found.items()
+    }
+
+
+def _read(folder: Path, name: str) -> list[Row]:
+    return [row for path in sorted(folder.glob(f"{name}*.csv")) for row in read_rows(path)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", required=True, type=Path)
+    parser.add_argument("--quiet", type=Path, help="folder of rows from a quiet machine")
+    parser.add_argument("--output", required=True, type=Path)
+    given = parser.parse_args()
+    given.output.mkdir(parents=True, exist_ok=True)
+    trained = read_trainings(given.rows / "trainings.csv")
+    for name, pairs in PAIRS.items():
+        rows = _read(given.rows, name)
+        if not rows:
+            continue
+        quiet = _read(given.quiet, name) if given.quiet else []
+        cases, seeds = len({row.case for row in rows}), len({row.seed for row in rows})
+        text = [f"# {name}: {cases} cases, {seeds} seeds", table(rows, quiet, trained), differences(rows, pairs())]
+        (given.output / f"{name}.md").write_text("\n\n".join(text), encoding="utf-8")
+        dice_by_line(rows, given.output / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
