@@ -212,7 +212,7 @@ class _Runner:
             bundle=self._bundle.name,
             bundle_sha=bundle_checksum(self._bundle),
             strategy=method.strategy_name,
-            options=json.dumps(asdict(method.all_options()), sort_keys=True),
+            options=_written(method),
             case=case.name,
             split=case.split,
             source=source_checksum(case),
@@ -243,6 +243,14 @@ def _by_bundle(methods: Sequence[Method]) -> list[list[Method]]:
     return [
         [method for series in group.values() for method in sorted(series, key=_patches)] for group in groups.values()
     ]
+
+
+def _written(method: Method) -> str:
+    """All options as results know them. One that is newer than older results is left out where it changes nothing."""
+    options = asdict(method.all_options())
+    if options.get("prune_ratio", 0) is None:
+        del options["prune_ratio"]
+    return json.dumps(options, sort_keys=True)
 
 
 def _patches(method: Method) -> float:
