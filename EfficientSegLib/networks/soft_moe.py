@@ -96,5 +96,16 @@ def group_means(tokens: Tensor, group: int) -> Tensor:
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(queries keysᵀ) values without the table of all pairs: (B, n, C), (B, m, C), (B, m, C) -> (B, n, C)."""
-    heads = (each.unsqueeze(1) for each in (queries, keys, values))
-    return functional.scaled_dot_product_attention(*heads, scale=1.0).squeeze(1)
+    shares = _shares(queries)
+    heads = (queries.unflatten(1, (shares, -1)), *(x.unsqueeze(1).expand(-1, shares, -1, -1) for x in (keys, values)))
+    return functional.scaled_dot_product_attention(*heads, scale=1.0).flatten(1, 2)
+
+
+def _shares(queries: Tensor) -> int:
+    """Into how many heads the queries are dealt out. They do not see each other, so that nothing changes.
+
+    On CPUs the way back is computed by one thread per head: with a single one all other threads would wait.
+    """
+    if queries.device.type != "cpu" or not torch.is_grad_enabled():
+        return 1
+    return max(n for n in range(1, torch.get_num_threads() + 1) if queries.shape[1] % n == 0)

@@ -91,8 +91,9 @@ def check_size(shape: Index) -> None:
         OptionError: an axis is no multiple of 32, or all are 32.
     """
     wanted = [max(-(-length // multiple), 1) * multiple for length, multiple in zip(shape, SIZE_MULTIPLE)]
-    if list(shape) != wanted or max(wanted) < 2 * SIZE_MULTIPLE[0]:
-        wanted[0] = max(wanted[0], 2 * SIZE_MULTIPLE[0]) if max(wanted) < 2 * SIZE_MULTIPLE[0] else wanted[0]
+    if wanted == list(SIZE_MULTIPLE):
+        wanted[0] *= 2
+    if list(shape) != wanted:
         raise OptionError(
             f"A patch is {' × '.join(map(str, shape))} voxels.",
             why="Swin UNETR and Swin SMT need multiples of 32, and 64 or more along one axis.",
