@@ -67,9 +67,7 @@ def test_the_default_is_the_papers_network():
     assert replaced == [[False, False], [True, True], [True, True], [True, True]]
 
 
-@pytest.mark.parametrize
-    "version, experts, dense, mixed", [("v1", 32, 774.46, 1413.93), ("v2", 4, 835.62, 1475.08)]
-)
+@pytest.mark.parametrize("version, experts, dense, mixed", [("v1", 32, 774.46, 1413.93), ("v2", 4, 835.62, 1475.08)])
 def test_multiply_adds_of_a_patch_whatever_the_number_of_experts(version, experts, dense, mixed):
     """The direct form multiplies tokens with slots three times, once for both tables; the fused one four times."""
     assert round(count(without_experts(version), (128, 128, 128)).macs / 1e9, 2) == dense
