@@ -71,6 +71,7 @@ class EfficientSegParameterNode:
     threads: Annotated[int, WithinRange(0, 256)] = 0  # 0: all cores but one
     showBoxes: bool = True
     showCoverage: bool = False
+    showTokens: bool = False
     region: Optional[vtkMRMLMarkupsROINode]  # noqa: UP045
     structuresFirst: list[int]  # label values
     structuresLeftOut: list[int]  # label values that become no segments

@@ -13,8 +13,8 @@ from EfficientSegBridge.volume_image import VolumeImage
 from EfficientSegLib.bundle import Label
 
 REFINED = "EfficientSeg.Refined"  # reference from the coarse node to the one in whose place it is shown
-# Attribute of a refined segmentation while it is hidden for the coarse one. Slicer tells nobody that it is about to save
-# a scene: one that was saved in between hides the result, which is mended when it is loaded.
+# Attribute of a refined segmentation while it is hidden for the coarse one. Slicer tells nobody that it is going to
+# save a scene: one that was saved in between hides the result, which is mended when it is loaded.
 HIDDEN = "EfficientSeg.HiddenForCoarse"
 OUTLINE = 0.55  # of coarse labels, as during a run
 

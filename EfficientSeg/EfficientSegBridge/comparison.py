@@ -141,7 +141,8 @@ class Comparison:
             return
         folder = self._folder / side.letter
         folder.mkdir()
-        request = replace(side.parameters.request(folder), input=str(self._folder / "input.nrrd"), keep=False)
+        request = side.parameters.request(folder)
+        request = replace(request, input=str(self._folder / "input.nrrd"), keep=False, tokens=False)
         self._worker.start(request, lambda event: self._onEvent(side, event))
 
     def _onEvent(self, side: Side, event: Event) -> None:

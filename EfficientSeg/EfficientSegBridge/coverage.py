@@ -1,7 +1,7 @@
 """The refined area: one translucent segment over everything that was read at full detail.
 
-Its voxels are larger than the volume's where that has more than 128 along an axis: 2 MB instead of 105 for
-512 x 512 x 400, at the price of an edge that is off by two voxels; the boxes' outlines are exact.
+Its voxels are larger than the volume's (see `overlay_image`), at the price of an edge that is off by two of them; the
+boxes' outlines are exact.
 """
 
 from collections.abc import Sequence
@@ -9,14 +9,13 @@ from math import ceil
 
 import numpy as np
 import slicer
-import vtk
 
-from EfficientSegBridge import nodes, overlay_nodes
+from EfficientSegBridge import nodes, overlay_image, overlay_nodes
+from EfficientSegBridge.overlay_image import factors, size
 from EfficientSegBridge.segment_parts import BINARY_LABELMAP, asArray
 from EfficientSegBridge.translation import _
 from EfficientSegLib.geometry import ScoredBox
 
-MOST = 128  # voxels along an axis
 COLOR = (0.25, 0.66, 0.62)
 FILL, OUTLINE = 0.18, 0.5
 SEGMENT = "refined"
@@ -46,15 +45,10 @@ def setVisible(visible: bool) -> None:
         node.GetDisplayNode().SetVisibility(bool(visible))
 
 
-def factors(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """How many of the volume's voxels go into one, per axis."""
-    return tuple(ceil(length / MOST) for length in shape)
-
-
 def covered(boxes: Sequence[ScoredBox], shape: tuple[int, int, int]) -> np.ndarray:
     """1 where the middle of a large voxel lies in a box, (K, J, I)."""
     steps = factors(shape)
-    mask = np.zeros(tuple(ceil(length / step) for length, step in zip(shape, steps))[::-1], np.uint8)
+    mask = np.zeros(size(shape)[::-1], np.uint8)
     for scored in boxes:
         # Voxel n has its middle at (n + 1/2) * step - 1/2; it is inside from start - 1/2 on, to stop - 1/2.
         place = tuple(
@@ -71,15 +65,7 @@ def _make(volumeNode):
     # Hidden: there is nothing in it to be edited, and it is no place for a result.
     node.SetSelectable(False)
     node.CreateDefaultDisplayNodes()
-    shape = nodes.shape(volumeNode)
-    steps = factors(shape)
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(*(value for length, step in zip(shape, steps) for value in (0, ceil(length / step) - 1)))
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    asArray(image)[:] = 0
-    larger = np.diag([*steps, 1.0])
-    larger[:3, 3] = [(step - 1) / 2 for step in steps]
-    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(nodes.ijkToRas(volumeNode) @ larger))
+    image = overlay_image.make(volumeNode)
     segment = slicer.vtkSegment()
     segment.SetName(_("Read at full detail"))
     segment.SetColor(*COLOR)

@@ -10,7 +10,7 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from EfficientSegBridge import coarse_view, coverage, nodes, overlay_nodes
+from EfficientSegBridge import coarse_view, coverage, nodes, overlay_nodes, tokens
 from EfficientSegBridge.translation import _
 from EfficientSegLib.bundle import Label
 from EfficientSegLib.geometry import ScoredBox
@@ -111,15 +111,22 @@ class Overlay:
 
     def setBoxesVisible(self, visible: bool) -> None:
         node = self.boxesNode
-        if node is not None:
+        if node is not None and bool(node.GetDisplayNode().GetVisibility()) != bool(visible):
             node.GetDisplayNode().SetVisibility(bool(visible))
 
     def showCoverage(self, boxes: Sequence[ScoredBox], volumeNode, visible: bool) -> None:
         """Tint what these patches cover; see `coverage`."""
         coverage.show(boxes, volumeNode, visible)
 
-    def setCoverageVisible(self, visible: bool) -> None:
-        coverage.setVisible(visible)
+    def showTokens(self, tokenMap: tokens.TokenMap, volumeNode, visible: bool) -> None:
+        """Colour where the network stopped looking closely; see `tokens`."""
+        tokens.show(tokenMap, volumeNode, visible)
+
+    def setVisible(self, boxes: bool, refinedArea: bool, droppedTokens: bool) -> None:
+        """Show or hide its parts."""
+        self.setBoxesVisible(boxes)
+        coverage.setVisible(refinedArea)
+        tokens.setVisible(droppedTokens)
 
     @property
     def coarseIsShown(self) -> bool:

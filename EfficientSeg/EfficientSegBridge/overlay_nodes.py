@@ -16,6 +16,7 @@ ROLES = {  # and the class of each
     "series": "vtkMRMLPlotSeriesNode",
     "chart": "vtkMRMLPlotChartNode",
     "coverage": "vtkMRMLSegmentationNode",
+    "tokens": "vtkMRMLSegmentationNode",
     "coarse": "vtkMRMLSegmentationNode",
 }
 

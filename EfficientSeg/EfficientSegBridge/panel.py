@@ -223,6 +223,7 @@ class Panel(Listener):
         self._showState()
 
     def runChanged(self) -> None:
+        self._showOverlay()
         self._question.rememberRun(self._logic.run)
         self._state.showEffort()
         self._sections.refresh()
@@ -252,8 +253,7 @@ class Panel(Listener):
         self._model.show(node.bundle)
         self._state.showEffort()
         self._sections.setSegmentation(node.segmentation)
-        self._logic.overlay.setBoxesVisible(node.showBoxes)
-        self._logic.overlay.setCoverageVisible(node.showCoverage)
+        self._showOverlay()
         self._showState()
         self._preflight.soon()
 
@@ -291,6 +291,11 @@ class Panel(Listener):
         if self._node is not None:
             self._preflight.show(self._state.findings(self._probe.state))
             self._showState()
+
+    def _showOverlay(self) -> None:
+        """What is ticked now, also where that was changed during the run."""
+        if self._node is not None:
+            self._logic.overlay.setVisible(self._node.showBoxes, self._node.showCoverage, self._node.showTokens)
 
     def _showState(self) -> None:
         self._state.show()

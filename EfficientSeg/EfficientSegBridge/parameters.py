@@ -35,6 +35,7 @@ class Parameters:
     segmentation: object = None  # vtkMRMLSegmentationNode that takes the result; None: a new one
     showBoxes: bool = True
     showCoverage: bool = False
+    showTokens: bool = False
     shown: tuple[int, ...] | None = None  # label values that become segments; None: all
     wishes: Wishes = Wishes()
 
@@ -84,6 +85,7 @@ class Parameters:
             only_first=wishes.onlyFirst and self.hasOrder,
             structures=wishes.structures if self.hasOrder else (),
             region=wishes.region,
+            tokens=self.bundle.prunes_tokens,
         )
 
 

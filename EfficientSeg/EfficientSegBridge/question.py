@@ -65,6 +65,7 @@ class Question:
             segmentation=node.segmentation,
             showBoxes=node.showBoxes,
             showCoverage=node.showCoverage,
+            showTokens=node.showTokens,
             shown=kept if leftOut else None,
             wishes=self._wishes() if wishes else Wishes(),
         )

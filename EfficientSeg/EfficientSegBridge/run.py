@@ -12,31 +12,20 @@ from EfficientSegBridge import nodes, run_folder, words
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.record_keeper import RecordKeeper
+from EfficientSegBridge.run_findings import RunFindings
 from EfficientSegBridge.scene_watch import SceneWatch
 from EfficientSegBridge.segments import LiveSegmentation
 from EfficientSegBridge.steps import Steps
 from EfficientSegBridge.translation import _
 from EfficientSegBridge.volume_image import copied
 from EfficientSegLib.errors import VolumeError
-from EfficientSegLib.geometry import ScoredBox, whole
-from EfficientSegLib.protocol import (
-    ClassWeights,
-    Event,
-    Failed,
-    Finished,
-    Pace,
-    Partial,
-    Patches,
-    Progress,
-    Reviewed,
-    Started,
-    Warned,
-)
+from EfficientSegLib.geometry import whole
+from EfficientSegLib.protocol import Event, Failed, Finished, Partial, Progress, Tokens, Warned
 
 SHOW_MS = 150  # partial results that arrive within this time are shown as one
 
 
-class SegmentationRun:
+class SegmentationRun(RunFindings):
     """One run on one volume. `state` goes from "running" to "done", "stopped" or "failed", and to "undone" from there.
 
     Args:
@@ -57,25 +46,9 @@ class SegmentationRun:
         listener: Listener,
         earlier: "SegmentationRun | None" = None,
     ) -> None:
-        self.volumeNode = volumeNode
-        self.parameters = parameters
+        super().__init__(volumeNode, parameters, overlay, earlier)
         self.listener = listener
         self.state = "new"
-        self.text = ""
-        self.failure: Failed | None = None
-        self.device = ""
-        self.workerPid = 0
-        self.classWeights: dict[int, float] = {}
-        self.voxels: dict[int, int] = {}  # found, by label value
-        self.pace: Pace | None = None
-        self.patchesSaid = ""  # how much of the volume is read at full detail
-        self.record: dict = {}  # the worker's run record
-        self.patches: tuple[ScoredBox, ...] = ()  # in the order of reading
-        self.patchesRead = 0  # of `patches`, from the first on
-        self.candidates = 0  # patches that could be read
-        self.runId = ""  # names what the worker keeps of this run
-        self.reviewed: Reviewed | None = None  # what the patches changed; None until the worker has said it
-        self.coarseLabels: np.ndarray | None = None  # before any patch, (I, J, K); None where there is no such thing
         self.before: SegmentationRun | None = None  # whose result stands again once this one is undone
         self.keeper: RecordKeeper | None = None  # of what was found, in the scene, once the run has ended
         self.onEnded: Callable[[], None] | None = None
@@ -89,10 +62,8 @@ class SegmentationRun:
             earlier.segments if earlier else None,
             parameters.wishes.region,
         )
-        if earlier is not None:
-            self.coarseLabels, self.candidates = earlier.coarseLabels, earlier.candidates
         self._continueFrom = earlier.runId if earlier else ""
-        self._worker, self._overlay = worker, overlay
+        self._worker = worker
         self._folder: Path | None = None
         self._stopping = False
         self._watch = SceneWatch(self)
@@ -178,18 +149,6 @@ class SegmentationRun:
             if self.onUndone:
                 self.onUndone()
 
-    def showOverlay(self) -> None:
-        """Draw what this run looked at; again after a later run was undone."""
-        if self.patches:
-            self._overlay.showPatches(self.patches, self.volumeNode, self.parameters.showBoxes)
-        self._showCoverage()
-        if self.classWeights:
-            self._overlay.showClassWeights(self.classWeights, self.parameters.bundle.shown_labels, self.volumeNode)
-
-    def _showCoverage(self) -> None:
-        read = self.patches[: self.patchesRead]
-        self._overlay.showCoverage(read, self.volumeNode, self.parameters.showCoverage)
-
     def _onEvent(self, event: Event) -> None:
         if not self.running:
             return
@@ -198,6 +157,8 @@ class SegmentationRun:
                 self.listener.runProgress(event.fraction, words.stage(event))
         elif isinstance(event, Partial):
             self._steps.add(self._partial(event))
+        elif isinstance(event, Tokens):
+            self._steps.add(self._takeTokens(event))
         elif isinstance(event, Warned):
             self.listener.runWarned(event.text)
         elif isinstance(event, Finished):
@@ -208,21 +169,12 @@ class SegmentationRun:
             self._learn(event)
             self.listener.runChanged()
 
-    def _learn(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.device, self.workerPid = event.device, event.pid
-        elif isinstance(event, Patches):
-            self.patches, self.candidates = event.boxes, event.candidates
-            self.patchesSaid = words.patches(len(event.boxes), event.candidates)
-            self.showOverlay()
-        elif isinstance(event, ClassWeights):
-            self.classWeights = {int(value): float(weight) for value, weight in event.weights.items()}
-            self.showOverlay()
-        elif isinstance(event, Pace):
-            self.pace = event
-            self.candidates = event.candidates or self.candidates
-        elif isinstance(event, Reviewed):
-            self.reviewed = event
+    def _takeTokens(self, event: Tokens) -> Iterator[None]:
+        try:
+            yield from self._learnTokens(event)
+            self.listener.runChanged()
+        except (OSError, ValueError) as error:  # a picture less; the labels are what was asked for
+            logging.warning("EfficientSeg: the map of dropped tokens cannot be read: %s", error)
 
     def _partial(self, event: Partial) -> Iterator[None]:
         path = Path(event.labels)

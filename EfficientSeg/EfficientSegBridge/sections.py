@@ -9,6 +9,7 @@ from EfficientSegBridge.review_section import ReviewSection
 from EfficientSegBridge.section import Section
 from EfficientSegBridge.setup_section import SetUpSection
 from EfficientSegBridge.studies_section import StudiesSection
+from EfficientSegBridge.tokens_part import TokensPart
 from EfficientSegBridge.why_section import WhySection
 from EfficientSegLib.environment import ROOT
 
@@ -17,6 +18,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ResultSection,
     BlinkPart,
     WhySection,
+    TokensPart,
     ReviewSection,
     CompareSection,
     StudiesSection,

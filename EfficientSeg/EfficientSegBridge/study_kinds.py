@@ -170,7 +170,7 @@ class FolderStudy(Study):
 def studyRequest(parameters: Parameters, folder: Path) -> Request:
     """What the worker is asked for each study: what is asked for one volume, without its own places and region."""
     request = parameters.request(folder)
-    return replace(request, keep=False, continue_from="", first=(), only_first=False, region=None)
+    return replace(request, keep=False, continue_from="", first=(), only_first=False, region=None, tokens=False)
 
 
 def read(content: dict[str, Any], entry: Entry, find) -> Study | None:
