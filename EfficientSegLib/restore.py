@@ -11,7 +11,7 @@ from torch import Tensor
 
 from EfficientSegLib.geometry import Index, PatchBox, whole
 from EfficientSegLib.overlaps import Masks
-from EfficientSegLib.preprocess import Prepared, from_oriented, orient_back, to_oriented
+from EfficientSegLib.preprocess import Prepared, from_oriented, orient, orient_back, to_oriented
 from EfficientSegLib.resampling import interpolate, labels_last, linear_weights
 
 TILE = 32  # cells of the bundle's grid per axis and tile, at most
@@ -108,14 +108,20 @@ def restore_nearest(cells: np.ndarray, prepared: Prepared, region: PatchBox | No
         region: of the input volume; outside it, and outside the crop, values are 0. None is all of it.
 
     Returns:
-        (I, J, K), of the type of `cells`.
+        (I, J, K), of the type of `cells`, I fastest in memory, as it will be written.
     """
-    turned = np.zeros(prepared.oriented_shape, dtype=cells.dtype)
-    result = orient_back(turned, prepared.axes, prepared.flips)  # a view
+    result = np.zeros(prepared.source_shape, dtype=cells.dtype, order="F")
     inside = to_oriented(whole(prepared.source_shape) if region is None else region, prepared)
-    (first, rows), (column, columns), (plane, planes) = (_cells_of(axis, prepared, inside) for axis in range(3))
-    for row, cell in enumerate(rows, start=first):
-        turned[row, column : column + len(columns), plane : plane + len(planes)] = cells[cell][np.ix_(columns, planes)]
+    spans = [_cells_of(axis, prepared, inside) for axis in range(3)]
+    voxels = tuple(slice(first, first + len(cells_of_axis)) for first, cells_of_axis in spans)
+    slices = prepared.axes.index(2)  # each lies in one piece in memory
+    rows, columns = (found for axis, (_, found) in enumerate(spans) if axis != slices)
+    turned = orient(result[None], prepared.axes, prepared.flips)[0][voxels]  # a view
+    last, plane = None, None
+    for target, cell in zip(np.moveaxis(turned, slices, 0), spans[slices][1]):
+        if cell != last:
+            last, plane = cell, np.moveaxis(cells, slices, 0)[cell].take(rows, 0).take(columns, 1)
+        target[...] = plane
     return result
 
 

@@ -23,7 +23,7 @@ class TokenMap:
         """Voxels of each value, 0 to stages + 1."""
         counts = np.zeros(self.stages + 2, dtype=np.int64)
         for plane in np.moveaxis(self.depths, -1, 0):  # the whole at once would be counted as eight-byte integers
-            counts += np.bincount(plane.ravel(), minlength=len(counts))
+            counts += np.bincount(plane.ravel(order="K"), minlength=len(counts))
         return counts.tolist()
 
     def summary(self, file: str) -> dict[str, Any]:

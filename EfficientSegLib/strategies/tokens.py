@@ -81,8 +81,10 @@ class TokenDepths:
                 (np.arange(a, b) - start) * count // length
                 for a, b, start, length, count in zip(shared.start, shared.stop, box.start, box.shape, depths.shape)
             ]
+            layers = (depths.numpy() + np.uint8(1)).take(tokens[1], 1).take(tokens[2], 2)  # one for each row of tokens
             target = result[shared.shifted(tuple(-a for a in within.start)).slices()]
-            np.maximum(target, depths.numpy()[np.ix_(*tokens)] + np.uint8(1), out=target)
+            for plane, layer in zip(target, tokens[0]):
+                np.maximum(plane, layers[layer], out=plane)
         return result
 
 
