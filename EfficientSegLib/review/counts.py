@@ -26,6 +26,9 @@ class Cells:
         self.shape = tuple(len(axis) for axis in edges)
         self.edges = [np.append(axis, length) for axis, length in zip(edges, shape)]
         self._of_voxel = [np.repeat(np.arange(len(axis)), np.diff(full)) for axis, full in zip(edges, self.edges)]
+        rows, columns, planes = self._of_voxel
+        self._of_row = rows * self.shape[1] * self.shape[2]
+        self._of_rest = (columns[:, None] * self.shape[2] + planes).ravel()  # of a slice of the first axis
 
     @property
     def count(self) -> int:
@@ -35,6 +38,10 @@ class Cells:
         """Number of the cell of each voxel, given by its three indices."""
         i, j, k = (axis[index] for axis, index in zip(self._of_voxel, voxels))
         return (i * self.shape[1] + j) * self.shape[2] + k
+
+    def of_rows(self, rows: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """The same of voxels given by their first index, and their index in the flattened slice there."""
+        return self._of_row[rows] + self._of_rest[rest]
 
     def box(self, number: int) -> PatchBox:
         """The voxels of a cell."""
@@ -86,36 +93,40 @@ def count(
     """
     order = np.zeros(max(values, default=0) + 1, dtype=np.int64)
     order[list(values)] = np.arange(1, len(values) + 1)
-    n = len(values) + 1
-    voxels, total = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    n, plane = len(values) + 1, labels.shape[1] * labels.shape[2]
+    voxels = np.zeros(len(order), np.int64)
     in_boxes, surface = (np.zeros(boxes.count * n, np.int64) for _ in range(2))
-    changed = np.zeros(places.count, np.int64)
     changed_by_label, surface_by_label = (np.zeros(places.count * n, np.int64) for _ in range(2))
+
+    def tally(
+        at: np.ndarray, kinds: Sequence[np.ndarray], start: int, by_box: np.ndarray, by_place: np.ndarray
+    ) -> None:
+        """Add voxels of a slab, given by their flat index, to two histograms under each kind of label they have."""
+        rows = at // plane
+        rest = at - rows * plane
+        rows += start
+        for cells, sums in ((boxes, by_box), (places, by_place)):
+            keys = cells.of_rows(rows, rest) * n
+            for kind in kinds:
+                sums += np.bincount(keys + kind, minlength=len(sums))
+
     for start, stop in _slabs(labels.shape):
-        now, before = labels[start:stop], coarse(start, stop)
-        voxels += np.bincount(order[now[now != 0]], minlength=n)
-        at = np.nonzero(now != before)
-        after, earlier = order[now[at]], order[before[at]]
-        at = (at[0] + start, *at[1:])
-        box, place = boxes.of(at), places.of(at)
-        changed += np.bincount(place, minlength=places.count)
-        for label in (after, earlier):
-            total += np.bincount(label, minlength=n)
-            in_boxes += np.bincount(box * n + label, minlength=boxes.count * n)
-            changed_by_label += np.bincount(place * n + label, minlength=places.count * n)
-        at = np.nonzero(_surface(labels, start, stop))
-        label = order[now[at]]
-        at = (at[0] + start, *at[1:])
-        surface += np.bincount(boxes.of(at) * n + label, minlength=boxes.count * n)
-        surface_by_label += np.bincount(places.of(at) * n + label, minlength=places.count * n)
+        now, before = (part.ravel() for part in (labels[start:stop], coarse(start, stop)))
+        voxels += np.bincount(now, minlength=len(order))
+        at = np.flatnonzero(now != before)
+        tally(at, (order[now[at]], order[before[at]]), start, in_boxes, changed_by_label)
+        at = np.flatnonzero(_surface(labels, start, stop))
+        tally(at, (order[now[at]],), start, surface, surface_by_label)
+    in_boxes, surface = (sums.reshape(*boxes.shape, n) for sums in (in_boxes, surface))
+    changed_by_label, surface_by_label = (sums.reshape(-1, n) for sums in (changed_by_label, surface_by_label))
     return Counts(
-        voxels,
-        total,
-        in_boxes.reshape(*boxes.shape, n),
-        surface.reshape(*boxes.shape, n),
-        changed,
-        changed_by_label.reshape(-1, n),
-        surface_by_label.reshape(-1, n),
+        voxels=np.concatenate(([0], voxels[list(values)])),
+        gained_or_lost=changed_by_label.sum(0),
+        in_boxes=in_boxes,
+        surface=surface,
+        changed=changed_by_label.sum(1) // 2,  # what a voxel lost and what it gained
+        changed_by_label=changed_by_label,
+        surface_by_label=surface_by_label,
     )
 
 
