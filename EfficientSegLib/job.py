@@ -52,6 +52,8 @@ def run(
         Stopped: asked to stop before there were any labels. Later, labels as far as they came are written.
         EfficientSegError: the request cannot be met.
     """
+    from EfficientSegLib import ending
+
     began = time.perf_counter()
     runs = runs or RunKeeper()
     resources.forget_peak()
@@ -73,6 +75,7 @@ def run(
     reporter.progress("read", 0.0)
     seconds = {}
     volume, seconds["read"] = _timed(lambda: _read(request, bundle, reporter))
+    reporter.rehearse = lambda labels: ending.recording(labels, volume.array, bundle)
     reporter.progress("load", 0.02)
     (model, instead), seconds["load"] = _timed(
         lambda: loading.load(bundle, device, precision, request.backend, models, runs, reporter)

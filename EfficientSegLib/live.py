@@ -5,6 +5,7 @@ from math import prod
 
 import numpy as np
 
+from EfficientSegLib import ending
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
 from EfficientSegLib.listener import Listener
@@ -12,6 +13,7 @@ from EfficientSegLib.pace import Pacing, covered_voxels
 from EfficientSegLib.preprocess import Prepared, to_source
 from EfficientSegLib.restore import LogitField, restore_labels
 from EfficientSegLib.strategies import PatchLogits, Watcher
+from EfficientSegLib.strategies.reading import Reading
 
 TOLD_AFTER = (1, 3)  # patches that were timed: so early the pace is worth knowing, and then again at the end
 
@@ -63,6 +65,7 @@ class Live(Watcher):
         self._pacing = Pacing()
         self._boxes: list[PatchBox] = []  # of the chosen patches, in the input volume
         self._candidates = 0
+        self._reading: Reading | None = None
         self.coarse_labels: np.ndarray | None = None  # (I, J, K), where they were made, before any patch was read
         self._pending: list[PatchBox] = []
         # Where nobody looks, labels on the way are not made: they would be counted among the seconds of the patches.
@@ -83,6 +86,9 @@ class Live(Watcher):
 
     def should_stop(self) -> bool:
         return self._listener.should_stop()
+
+    def reads(self, reading: Reading) -> None:
+        self._reading = reading
 
     def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
         scored = tuple(scored_in_source(patch, self._prepared) for patch in patches)
@@ -110,7 +116,7 @@ class Live(Watcher):
                 self._send_pending(logits, read, total)
         if self._pacing.timed in TOLD_AFTER:
             pacing = self._pacing
-            self._listener.pace(pacing.patch_seconds, pacing.spent, pacing.labels_seconds, self._candidates)
+            self._listener.pace(pacing.patch_seconds, pacing.spent, pacing.finish_seconds, self._candidates)
         self._pacing.resume()
 
     def ended(self) -> None:
@@ -124,17 +130,23 @@ class Live(Watcher):
         shape = self._prepared.source_shape
         began = time.perf_counter()
         labels = self.labels(logits)
-        self._listener.partial(labels, whole(shape), read, total)
         seconds = time.perf_counter() - began
+        self._listener.partial(labels, whole(shape), read, total)
         if not read and self._listener.wants_review:
             self.coarse_labels = labels
         box = sum(prod(box.shape) for box in self._boxes) / max(len(self._boxes), 1)
         self._pacing.first_labels(seconds, prod(shape), covered_voxels(self._boxes, read, shape), box)
+        self._pacing.ending = ending.cleaning(labels, self._bundle)
+        if self._reading is not None and self._listener.wants_review:
+            self._pacing.ending += ending.reviewing(labels, self._reading, self._prepared, self._bundle, self._region)
 
     def _send_pending(self, logits: PatchLogits, read: int, total: int) -> None:
         boxes, self._pending = self._pending, []
-        began = time.perf_counter()
+        began, making = time.perf_counter(), 0.0
         for box in boxes:
-            self._listener.partial(self.labels(logits, box), box, read, total)
+            since = time.perf_counter()
+            labels = self.labels(logits, box)
+            making += time.perf_counter() - since
+            self._listener.partial(labels, box, read, total)
         seconds = time.perf_counter() - began
-        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes))
+        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes), making)

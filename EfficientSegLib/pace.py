@@ -37,9 +37,11 @@ class Pacing:
         self._newly_read = 0.0  # share of it that the patches of this run cover first
         self._first_guess = 0.0  # seconds for labels of one box, until that was measured
         self._labels, self._boxes, self._voxels = 0.0, 0, 0  # seconds of labels on the way, and what they were of
+        self._making = 0.0  # of these, without handing them on
         self._labels_end = now()
         self._wait = PARTIAL_SECONDS
         self._size = 0  # voxels of the volume
+        self.ending = 0.0  # seconds behind the labels, as somebody foresees them
 
     @property
     def timed(self) -> int:
@@ -59,8 +61,13 @@ class Pacing:
     @property
     def labels_seconds(self) -> float:
         """Labels of the whole volume at the end."""
-        refined = self._labels / self._voxels if self._voxels else self._whole / max(self._size, 1) * REFINED
+        refined = self._making / self._voxels if self._voxels else self._whole / max(self._size, 1) * REFINED
         return self._whole * (1 - self._newly_read) + refined * self._newly_read * self._size
+
+    @property
+    def finish_seconds(self) -> float:
+        """All that comes behind the last patch."""
+        return self.labels_seconds + self.ending
 
     @property
     def labels_due(self) -> bool:
@@ -102,22 +109,23 @@ class Pacing:
         self._first_guess = seconds / voxels * REFINED * box
         self._labels_end = self._now()
 
-    def labels(self, seconds: float, voxels: int, boxes: int) -> None:
-        """Labels on the way were made."""
+    def labels(self, seconds: float, voxels: int, boxes: int, making: float | None = None) -> None:
+        """Labels on the way were made, which took so many seconds, or so many without handing them on."""
         self._labels += seconds
+        self._making += seconds if making is None else making
         self._voxels += voxels
         self._boxes += boxes
         self._labels_end, self._wait = self._now(), _wait(seconds)
 
     def seconds_left(self, patches: int, pending: int = 0) -> float | None:
-        """Until the labels at the end are made, with so many patches to go; None before one was timed.
+        """Until the end, with so many patches to go; None before one was timed.
 
         Args:
             pending: patches that were read since the last labels on the way.
         """
         if patches and not self._patches:
             return None
-        return self._on_the_way(patches, pending) + self.labels_seconds
+        return self._on_the_way(patches, pending) + self.finish_seconds
 
     def _on_the_way(self, patches: int, pending: int) -> float:
         """Seconds for patches, and for labels between them as often as they will be made."""

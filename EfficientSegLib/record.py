@@ -126,7 +126,7 @@ def voxel_checksum(array: np.ndarray) -> str:
 def volumes_ml(labels: np.ndarray, spacing_mm: Sequence[float], bundle: Bundle) -> dict[str, float]:
     """Volume of each shown label by name, in millilitres; 0 where nothing was found."""
     counts = np.zeros(max(label.value for label in bundle.labels) + 1, dtype=np.int64)
-    for plane in np.moveaxis(labels, -1, 0):
+    for plane in labels:
         counts += np.bincount(plane.ravel(), minlength=len(counts))[: len(counts)]
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     return {label.name: round(int(counts[label.value]) * voxel_ml, 3) for label in bundle.shown_labels}

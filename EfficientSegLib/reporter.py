@@ -27,9 +27,8 @@ from EfficientSegLib.protocol import (
 TOKENS = "tokens.npy"
 KEPT_PARTIALS = 32  # a reader that lags further behind waits for the final labels
 
-# What the end of a run takes besides restoring and writing its labels, as multiples of writing them: cleaning, review,
-# checksum of the voxels, and volumes; the compressed segmentation file. Measured on 512 x 512 x 400 voxels.
-ENDING, SEGMENTATION = 4.8, 2.5
+# What the compressed segmentation file takes, as a multiple of writing the labels plainly: 512 x 512 x 400 voxels.
+SEGMENTATION = 2.5
 
 Emit = Callable[[Event], None]
 
@@ -58,8 +57,9 @@ class Reporter:
     ) -> None:
         self._now = now
         self._began = now()
-        self._ending = 0.0  # seconds from the labels to the end of the run, estimated
-        self._ending_writes = ENDING + (SEGMENTATION if saves_segmentation else 0.0)
+        self._ending = 0.0  # seconds from the reviewed labels to the end of the run, estimated
+        self._ending_writes = 1 + (SEGMENTATION if saves_segmentation else 0.0)
+        self.rehearse: Callable[[np.ndarray], float] = lambda labels: 0.0  # seconds of the record's sums, of labels
         self._emit = emit
         self._folder = folder
         self._should_stop = should_stop
@@ -132,14 +132,15 @@ class Reporter:
         path = self._folder / f"partial_{len(self._partials):04d}.npy"
         began = self._now()
         write_labels(labels, path)
-        if not self._partials:
-            self._ending = (self._now() - began) * self._ending_writes  # the first are of the whole volume
+        seconds, is_first = self._now() - began, not self._partials
         self._partials.append(path)
         if len(self._partials) > KEPT_PARTIALS:
             with suppress(OSError):  # still open in the reader (Windows): the end of the run removes it
                 self._partials[-KEPT_PARTIALS - 1].unlink(missing_ok=True)
         self._has_labels = True
         self._emit(Partial(str(path), box, patches_read, patches_total))
+        if is_first:  # of the whole volume; what costs time comes behind the event
+            self._ending = seconds * self._ending_writes + self.rehearse(labels)
 
     def pace(self, patch_seconds: float, patches_spent: float, finish_seconds: float, candidates: int) -> None:
         base = self._now() - self._began - patches_spent + finish_seconds + self._ending

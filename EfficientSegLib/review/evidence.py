@@ -8,7 +8,7 @@ networks differ in how freely they doubt. How much each counts was fitted on tra
 (Testing/benchmarks/review_order.py): an order, no probability.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,10 +81,36 @@ def gather(
         box = PatchBox((start, 0, 0), (stop, *labels.shape[1:]))
         return restore_labels(field, prepared, bundle.channel_values, box, region)
 
+    counts = count_labels(labels, coarse_slab, patches, prepared, reading, bundle)
+    places = place_cells(labels.shape, prepared, reading.overview.grid[0].shape)
+    return Evidence(
+        cells=places,
+        changed=counts.changed * voxel_ml(prepared),
+        surface=counts.surface_by_label.sum(1) * voxel_ml(prepared),
+        counts=counts,
+        **doubts(reading, prepared, places, bundle, region),
+    )
+
+
+def count_labels(
+    labels: np.ndarray,
+    coarse: Callable[[int, int], np.ndarray],
+    patches: Sequence[ScoredBox],
+    prepared: Prepared,
+    reading: Reading,
+    bundle: Bundle,
+) -> Counts:
+    """Compare final labels (I, J, K) with the coarse ones of slabs [start, stop) of the first axis."""
     values = sorted(label.value for label in bundle.shown_labels)
-    places = _place_cells(labels.shape, prepared, reading.overview.grid[0].shape)
     boxes = cells_of_boxes([patch.box for patch in patches[: reading.read]], labels.shape)
-    counts = count(labels, coarse_slab, values, boxes, places)
+    places = place_cells(labels.shape, prepared, reading.overview.grid[0].shape)
+    return count(labels, coarse, values, boxes, places)
+
+
+def doubts(
+    reading: Reading, prepared: Prepared, places: Cells, bundle: Bundle, region: PatchBox | None = None
+) -> dict[str, np.ndarray]:
+    """The signs of doubt of `Evidence` that a run leaves, by name."""
     doubt, seen, local = (part.numpy() for part in reading.disagreement.measured())
     was_read, label = local >= 0, np.where(local >= 0, local, seen)
     doubt = np.where(_borders(seen) | _borders(label) | (label != seen), doubt, 0)
@@ -96,16 +122,12 @@ def gather(
     channels = bundle.num_labels
     by_label = summed(doubt, places.count * channels, at * channels + label[inside]).reshape(-1, channels)
     by_label[:, 0] = 0
-    return Evidence(
-        cells=places,
-        changed=counts.changed * voxel_ml(prepared),
-        disagreement=summed(np.where(was_read, doubt, 0)),
-        unvisited=summed(np.where(was_read, 0, doubt)),
-        disputed=summed(was_read & (local != seen)),
-        surface=counts.surface_by_label.sum(1) * voxel_ml(prepared),
-        doubted_label=by_label.argmax(1) * (by_label.max(1) > 0),
-        counts=counts,
-    )
+    return {
+        "disagreement": summed(np.where(was_read, doubt, 0)),
+        "unvisited": summed(np.where(was_read, 0, doubt)),
+        "disputed": summed(was_read & (local != seen)),
+        "doubted_label": by_label.argmax(1) * (by_label.max(1) > 0),
+    }
 
 
 def _borders(labels: np.ndarray) -> np.ndarray:
@@ -126,7 +148,7 @@ def voxel_ml(prepared: Prepared) -> float:
     return float(np.prod(prepared.spacing_mm) * cells / 1000)
 
 
-def _place_cells(shape: Index, prepared: Prepared, patch: Index) -> Cells:
+def place_cells(shape: Index, prepared: Prepared, patch: Index) -> Cells:
     """Cubes of `PLACE_MM`, or of half a patch where that is less."""
     edges = [np.zeros(1, np.int64)] * 3
     for axis, source in enumerate(prepared.axes):

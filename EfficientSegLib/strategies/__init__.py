@@ -56,6 +56,9 @@ class Prediction:
 class Watcher:
     """Told what happens during a prediction; does nothing by itself."""
 
+    def reads(self, reading: "Reading") -> None:
+        """What the patches of this run will be added to; before `chosen`."""
+
     def chosen(self, patches: tuple[ScoredBox, ...], candidates: int, class_weights: tuple[float, ...] | None) -> None:
         """The patches to be read, before the first is."""
 

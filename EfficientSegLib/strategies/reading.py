@@ -199,6 +199,7 @@ def go_on(
         for rank, number in enumerate(chosen, start=1)
     )
     weights = tuple(trust.tolist())
+    watcher.reads(reading)
     watcher.chosen(scored, candidates, weights)
     watcher.refined(logits, None, reading.read, len(chosen))
     read = PatchReader(model, budget.prune_ratio, reading.depths, fallback)

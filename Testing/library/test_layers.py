@@ -24,7 +24,7 @@ LAYERS = [
     {"networks"},
     {"strategies"},
     {
-        *{"segment", "listener", "live", "live_slabs", "pace", "review", "token_map", "wishes", "record"},
+        *{"segment", "listener", "ending", "live", "live_slabs", "pace", "review", "token_map", "wishes", "record"},
         *{"training", "evaluation", "adapters"},
     },
     {
