@@ -18,6 +18,8 @@ from EfficientSegLib.protocol import Finished, Request, Started
 from EfficientSegLib.reporter import TOKENS, Emit, Reporter, write_labels
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from EfficientSegLib.segment import Segmentation
     from EfficientSegLib.volume import Volume
     from EfficientSegLib.wishes import Wishes
@@ -52,8 +54,6 @@ def run(
         Stopped: asked to stop before there were any labels. Later, labels as far as they came are written.
         EfficientSegError: the request cannot be met.
     """
-    from EfficientSegLib import ending
-
     began = time.perf_counter()
     runs = runs or RunKeeper()
     resources.forget_peak()
@@ -75,7 +75,7 @@ def run(
     reporter.progress("read", 0.0)
     seconds = {}
     volume, seconds["read"] = _timed(lambda: _read(request, bundle, reporter))
-    reporter.rehearse = lambda labels: ending.recording(labels, volume.array, bundle)
+    reporter.rehearse = lambda labels: _rehearse_record(labels, volume, bundle)
     reporter.progress("load", 0.02)
     (model, instead), seconds["load"] = _timed(
         lambda: loading.load(bundle, device, precision, request.backend, models, runs, reporter)
@@ -247,6 +247,12 @@ def _segment(
         overlapping=request.overlapping,
         tokens=request.tokens,
     )
+
+
+def _rehearse_record(labels: "np.ndarray", volume: "Volume", bundle: Bundle) -> float:
+    from EfficientSegLib import ending
+
+    return ending.recording(labels, volume.array, bundle)
 
 
 def _all_options(strategy: str, bundle: Bundle, request: Request) -> dict:
