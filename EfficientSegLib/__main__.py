@@ -1,4 +1,4 @@
-"""The command line: `python -m EfficientSegLib segment | batch | bundles | devices | plan | train | evaluate`."""
+"""The command line: `python -m EfficientSegLib COMMAND`; `commands` has a file for each."""
 
 import argparse
 import logging
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _plan(commands.add_parser("plan", help="make a training's configuration from a data set"))
     _train(commands.add_parser("train", help="train a model and write it as a bundle"))
     _evaluate(commands.add_parser("evaluate", help="score models, and other tools' label files, on annotated cases"))
+    _experts(commands.add_parser("experts", help="map which voxels feed which expert of a Swin SMT model"))
     return top
 
 
@@ -166,6 +167,20 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
     add("--threads", type=int, help="default: all cores but one")
     add("--plots", action="store_true", help="draw Dice by number of patches and by label (needs matplotlib)")
+
+
+def _experts(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("bundle", help="the model, with network swin_smt: a bundle's folder, or the name of one that is installed")
+    add("input", help="image file (NIfTI, NRRD, MetaImage), or a folder with one DICOM series")
+    add("-o", "--output", required=True, metavar="FOLDER", help="new folder: a map per expert, and what they mean")
+    add("--stage", type=int, help="1 has the smallest tokens, 4 the largest; default: the first with experts")
+    add("--block", type=int, help="layer of that stage, from 1; default: 1")
+    add(
+        "--centre", type=three(int), metavar="I,J,K", help="read one patch around this voxel; default: the whole volume"
+    )
+    add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
+    add("--threads", type=int, help="default: all cores but one")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,7 +25,7 @@ LAYERS = [
     {"strategies"},
     {
         *{"segment", "listener", "ending", "live", "live_slabs", "pace", "review", "token_map", "wishes", "record"},
-        *{"training", "evaluation", "adapters"},
+        *{"training", "evaluation", "adapters", "expert_maps"},
     },
     {
         *{"job", "kept", "loading", "reporter", "lifeline", "worker", "commands", "__main__"},
