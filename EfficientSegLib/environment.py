@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent  # holds EfficientSegLib and Resources, installed or in a checkout
 
 # Large tensors come from the heap and stay there: the first touch of fresh memory costs ten times a later one.
-_GLIBC = {
+GLIBC = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -38,7 +38,7 @@ def worker_environment(base: Mapping[str, str], external: bool = False, platform
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONSAFEPATH"] = "1"  # a torch.py in the user's current folder is not ours
     if platform.startswith("linux"):
-        environment.update({name: value for name, value in _GLIBC.items() if name not in environment})
+        environment.update({name: value for name, value in GLIBC.items() if name not in environment})
     return environment
 
 

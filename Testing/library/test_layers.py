@@ -14,7 +14,18 @@ HEAVY = {"torch", "monai", "SimpleITK", "timm", "matplotlib", "tqdm"}
 LAYERS = [
     {
         *{"__init__", "agreement", "errors", "options", "geometry", "bundle", "protocol", "reviewed"},
-        *{"environment", "failures", "files", "gate", "resources", "store", "studies", "suitability", "terminology"},
+        *{
+            "environment",
+            "failures",
+            "files",
+            "gate",
+            "heap",
+            "resources",
+            "store",
+            "studies",
+            "suitability",
+            "terminology",
+        },
         *{"orientation", "overlaps", "rules", "slice_memory", "stacks"},
     },
     {
