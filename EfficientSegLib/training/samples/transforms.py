@@ -15,7 +15,8 @@ from EfficientSegLib.geometry import Index
 from EfficientSegLib.training.samples.brightness import STEPS, BrightnessOptions, check_shares
 from EfficientSegLib.training.samples.framing import rotation
 
-PROBABILITIES = ("focus", "translation", "affine", "distortion", "mirror", *STEPS)
+PLACES = ("focus", "translation", "affine", "zoom", "distortion", "mirror", "flip_front", "flip_top", "quarter_turn")
+PROBABILITIES = (*PLACES, *STEPS)
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ class Options(BrightnessOptions):
     affine: float = 0.3  # probability of a turn with a change of scale
     rotation_rad: float = 0.52  # about every axis, each way
     scale: tuple[float, float, float] = (0.2, 0.2, 0.3)  # change along I, J, K, each way
+    zoom: float = 0.0  # probability of an enlargement, all axes alike; Swin SMT's is 0.3
+    zoom_range: tuple[float, float] = (1.3, 1.5)
     distortion: float = 0.3  # probability of stretching the cells of a coarse grid
     distortion_cells: int = 5  # along every axis
     distortion_limit: float = 0.05  # change of a cell's length, each way
     mirror: float = 0.0  # probability of exchanging left and right, and the labels that `mirrored` pairs
+    flip_front: float = 0.0  # probability of a flip from front to back; STP + MTA + UNETR's are 0.2 along every axis
+    flip_top: float = 0.0  # probability of a flip from top to bottom
+    quarter_turn: float = 0.0  # probability of one to three quarter turns about the axis from bottom to top
     memory_share: float = 0.5  # of the free memory; cases beyond it lie in a mapped file, which is slower
 
     def __post_init__(self) -> None:
@@ -46,6 +52,10 @@ class Options(BrightnessOptions):
                 f"scale is {self.scale}, distortion_limit {self.distortion_limit}.",
                 why="They are changes each way; 1 would leave nothing.",
                 mend="Use 0 to below 1.",
+            )
+        if not 0 < self.zoom_range[0] <= self.zoom_range[1]:
+            raise OptionError(
+                f"zoom_range is {self.zoom_range}.", why="It is a range above 0.", mend="Lower end first: 1.3, 1.5."
             )
         if self.rotation_rad < 0 or self.distortion_cells < 1:
             raise OptionError(
@@ -66,7 +76,8 @@ def shape_change(
     """
     turns = generator.random() < options.affine
     bends = generator.random() < options.distortion
-    if not (turns or bends):
+    zooms = options.zoom > 0 and generator.random() < options.zoom
+    if not (turns or bends or zooms):
         return None
     axes = [np.arange(length) - (length - 1) / 2 for length in size]
     if bends:
@@ -77,6 +88,8 @@ def shape_change(
         scale = 1 + generator.uniform(-limit, limit)
         millimetres, turn = np.diag(spacing_mm), rotation((options.rotation_rad,) * 3, generator)
         matrix = np.linalg.inv(millimetres) @ turn @ millimetres @ np.diag(1 / scale)
+    if zooms:
+        matrix = matrix / generator.uniform(*options.zoom_range)
     return axes, matrix
 
 

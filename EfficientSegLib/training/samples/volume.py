@@ -32,6 +32,7 @@ from EfficientSegLib.training.samples import Along, Sample
 from EfficientSegLib.training.samples.brightness import Brightness
 from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
 from EfficientSegLib.training.samples.transforms import Options, cut, resample, shape_change
+from EfficientSegLib.training.samples.turns import Axes, before_turn, draw_quarters, turned
 from EfficientSegLib.volume import Volume
 
 __all__ = ["Options", "VolumeSource", "open_source"]
@@ -60,7 +61,7 @@ class Frame:
     multiple: Index
     spacing_mm: tuple[float, float, float]
     pad_value: float
-    sideways: int  # the axis from left to right
+    axes: Axes
     pairs: Tensor  # (L,), channel of each channel's mirror image
 
     def size(self, shape: Index, limited: bool = True) -> Index:
@@ -83,7 +84,8 @@ class VolumeSource:
     def draw(self, generator: np.random.Generator) -> Sample:
         case = self._cases[int(generator.choice(len(self._cases), p=self._shares))]
         options, frame = self._options, self._frame
-        size = frame.size(tuple(case.image.shape))
+        quarters = draw_quarters(options, generator)
+        size = before_turn(frame.size(tuple(case.image.shape)), quarters, frame.axes)
         start = self._start(case, size, generator)
         change = shape_change(options, size, frame.spacing_mm, generator)
         if change is None:
@@ -94,7 +96,7 @@ class VolumeSource:
         image = self._brightness(image[None], generator)
         image = torch.where(inside, image, frame.pad_value)
         sample = Sample(image, target, case.annotated, case.name, _along(start, size, case))
-        return _mirrored(sample, frame) if generator.random() < options.mirror else sample
+        return turned(sample, options, frame.axes, frame.pairs, quarters, generator)
 
     def still(self, number: int) -> Sample:
         """The whole case, padded as inference pads it; `largest` does not cut it."""
@@ -121,14 +123,6 @@ class VolumeSource:
 def _along(start: Index, size: Index, case: LoadedCase) -> Along:
     first, length = start[2], case.image.shape[2]
     return Along(first, length, (max(-first, 0), min(size[2], length - first)))
-
-
-def _mirrored(sample: Sample, frame: Frame) -> Sample:
-    lookup = torch.arange(256, dtype=torch.uint8)
-    lookup[: len(frame.pairs)] = frame.pairs.to(torch.uint8)
-    target = lookup[sample.target.flip(frame.sideways).long()]
-    image, annotated = sample.image.flip(frame.sideways + 1), sample.annotated[frame.pairs]
-    return Sample(image, target, annotated, sample.name, sample.along)
 
 
 def open_source(
@@ -164,9 +158,9 @@ def _frame(config: TrainConfig, patch: Index, multiple: Index) -> Frame:
         )
     least, most = sample_sizes(config, patch, multiple)
     rule, strategy = config.template.preprocess, config.template.strategy
-    sideways = next(axis for axis, letter in enumerate(rule.orientation) if letter in "RL")
     pad_value = float(strategy.options.get("pad_value", 0.0))
-    return Frame(least, most, tuple(multiple), rule.spacing_mm, pad_value, sideways, mirror_pairs(config))
+    axes = Axes.of(rule.orientation)
+    return Frame(least, most, tuple(multiple), rule.spacing_mm, pad_value, axes, mirror_pairs(config))
 
 
 def _load(case: Case, config: TrainConfig, folder: Path, memory: "_Memory") -> LoadedCase:
