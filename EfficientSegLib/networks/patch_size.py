@@ -15,7 +15,8 @@ def refuse_size(size: Index, network: nn.Module | None, name: str = "this networ
         name: what the network is called.
 
     Raises:
-        OptionError: it is another size than the network's only one, or no multiple of what it needs.
+        OptionError: it is another size than the network's only one, or no multiple of what it needs, or the network's
+            own `refuse_shape` does not bear it.
     """
     fixed = getattr(network, "patch_size", None)
     if fixed is not None and tuple(size) != tuple(fixed):
@@ -32,3 +33,5 @@ def refuse_size(size: Index, network: nn.Module | None, name: str = "this networ
             why=f"Axes that {name} reads are multiples of {tuple(multiples)} voxels.",
             mend=f"Use {fitting}.",
         )
+    if hasattr(network, "refuse_shape"):
+        network.refuse_shape(tuple(size))

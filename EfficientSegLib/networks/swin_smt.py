@@ -60,6 +60,7 @@ class SwinSMT(nn.Module):
 
     size_multiple = swin_unetr.SIZE_MULTIPLE
     undecayed = swin_unetr.UNDECAYED
+    refuse_shape = staticmethod(swin_unetr.check_size)  # for patch_size.refuse_size
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()

@@ -54,6 +54,11 @@ class SwinUNETR(nn.Module):
     size_multiple = SIZE_MULTIPLE
     undecayed = UNDECAYED
 
+    @staticmethod
+    def refuse_shape(shape: Index) -> None:
+        """For `patch_size.refuse_size`; see `check_size`."""
+        check_size(shape)
+
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
         self.num_labels = num_labels
