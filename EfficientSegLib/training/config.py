@@ -193,12 +193,12 @@ def check(config: TrainConfig) -> None:
         OptionError, BundleError: the message names the option, in its words where it lies.
     """
     template = config.template
-    with _naming("samples"):
+    with naming("samples"):
         opened = source(config.samples.name)
         options = read_options(opened.Options, config.samples.options)
         if hasattr(opened, "check"):
             opened.check(options)
-    with _naming("recipe"):
+    with naming("recipe"):
         recipe_options(config.recipe, config.channels)
         if getattr(opened, "GIVES", Sample) is not getattr(recipe(config.recipe.name), "TAKES", Sample):
             raise OptionError(
@@ -206,15 +206,15 @@ def check(config: TrainConfig) -> None:
                 why="One is for volumes, the other for slices.",
                 mend="Use recipe 'segmate' with samples 'slices', and another recipe with others.",
             )
-    with _naming("bundle.network"):
+    with naming("bundle.network"):
         networks.check(template.network.name, template.network.options)
-    with _naming("bundle.strategy"):
+    with naming("bundle.strategy"):
         strategies.check(template.strategy.name, template.strategy.options)
 
 
 @contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Put the place of an option before its error."""
+def naming(place: str) -> Iterator[None]:
+    """Put the place of an option before its error, such as "recipe"."""
     try:
         yield
     except OptionError as error:

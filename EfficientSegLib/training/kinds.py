@@ -1,11 +1,18 @@
-"""What fits together in a training: samples, recipe and network are all for volumes, or all for slices."""
+"""What fits together in a training: samples, recipe and network are all for volumes, or all for slices.
+
+And patches: what the recipe cuts, the network reads and the strategy of the bundle to be reads later is one size.
+"""
+
+from typing import Any
 
 from torch import nn
 
+from EfficientSegLib import strategies
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.networks import SliceModel
+from EfficientSegLib.networks import GlobalLocalModel, SliceModel
+from EfficientSegLib.networks.patch_size import refuse_size
 from EfficientSegLib.training import recipe
-from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.config import TrainConfig, naming
 from EfficientSegLib.training.samples import SliceBatch
 
 
@@ -29,3 +36,28 @@ def check_kinds(model: nn.Module, config: TrainConfig) -> None:
             why="A network of slices has a channel of its own for each label, and none for background.",
             mend='Set outputs of the bundle to "independent".',
         )
+
+
+def check_patches(model: nn.Module, config: TrainConfig, options: Any) -> None:
+    """Refuse a recipe or a strategy that the network's patches do not fit, before any case is read.
+
+    Args:
+        options: of the recipe.
+
+    Raises:
+        OptionError: the recipe trains another kind of network; its patches, or those of the strategy, are none that
+            the network reads.
+    """
+    network = config.template.network.name
+    has_overview = isinstance(model, GlobalLocalModel)
+    if not isinstance(model, SliceModel) and has_overview != getattr(recipe(config.recipe.name), "OVERVIEW", False):
+        raise OptionError(
+            f"The recipe {config.recipe.name!r} was given the network {network!r}.",
+            why="One has an overview of the whole volume, the other knows of patches only.",
+            mend="Use recipe 'nmsw' or 'zoom_out' for the network 'nmsw', and 'patch' for a network of patches.",
+        )
+    if hasattr(options, "patch_size"):
+        with naming("recipe"):
+            refuse_size(options.patch_size, model, network)
+    with naming("bundle.strategy"):
+        strategies.check_model(config.template.strategy.name, config.template.strategy.options, model)

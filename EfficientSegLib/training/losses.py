@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 IGNORE = 255
+SMALL = 1e-6  # voxels, so that nothing is divided by zero
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class SampleLoss:
     annotated: Tensor  # (L,), bool
     dice_weight: float = 0.8
     ce_weight: float = 0.2
+    squared: bool = False
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         return self.together([logits], [target])
@@ -29,7 +31,7 @@ class SampleLoss:
         """The loss of several boxes as if they were one: one Dice per label over all their voxels."""
         parts = [rows(*part) for part in zip(logits, targets, strict=True)]
         flat, labels = parts[0] if len(parts) == 1 else (torch.cat(part) for part in zip(*parts))
-        return dice_ce(flat, labels, self.annotated, self.dice_weight, self.ce_weight)
+        return dice_ce(flat, labels, self.annotated, self.dice_weight, self.ce_weight, squared=self.squared)
 
 
 def rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -53,6 +55,7 @@ def dice_ce(
     dice_weight: float = 0.8,
     ce_weight: float = 0.2,
     smooth: float = 1.0,
+    squared: bool = False,
 ) -> Tensor:
     """Soft Dice over the labels that are there, and cross-entropy; a scalar, 0 at best.
 
@@ -64,9 +67,12 @@ def dice_ce(
         logits: (voxels, L), background first.
         target: (voxels,), integers in [0, L).
         annotated: (L,), True where this volume's annotation is complete for the label; None where it is for all.
-        smooth: voxels added to both sides of the Dice's fraction.
+        smooth: voxels added to both sides of the Dice's fraction, where it is not squared.
+        squared: the Dice's denominator has squares of the probabilities, nothing is added to its fraction, and
+            background is one of its labels.
 
-    Source: NMSW, section 4 (weights 0.8 and 0.2); the partly annotated voxels follow the marginal loss of Shi et al.
+    Source: NMSW, section 4 (weights 0.8 and 0.2); squared: STP + MTA + UNETR (weights 1 and 1), but that absent labels
+    count in its mean, as a constant 1; the partly annotated voxels follow the marginal loss of Shi et al.
     (Medical Image Analysis 2021).
     """
     if target.numel() == 0:
@@ -82,14 +88,16 @@ def dice_ce(
         cross_entropy = -own.mean()
     count = torch.bincount(target, minlength=logits.shape[1]).to(log_p.dtype)
     scored = count > 0
-    scored[0] = False
+    scored[0] &= squared
     if annotated is not None:
         scored &= annotated
     if not bool(scored.any()):
         return (dice_weight + ce_weight) * cross_entropy
     overlap = torch.zeros_like(count).index_add(0, target, own.exp())
-    mass = log_p.exp().sum(0)
-    dice = (2 * overlap + smooth) / (mass + count + smooth)
+    if squared:
+        dice = 2 * overlap / (log_p.mul(2).exp().sum(0) + count + SMALL)
+    else:
+        dice = (2 * overlap + smooth) / (log_p.exp().sum(0) + count + smooth)
     return dice_weight * (1 - dice[scored].mean()) + ce_weight * cross_entropy
 
 

@@ -25,7 +25,7 @@ from EfficientSegLib.networks.inference import for_training
 from EfficientSegLib.training import encoder_weights, processes, recipe, recipe_options
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.frozen import Freezer, agree_on_statistics, train_mode
-from EfficientSegLib.training.kinds import check_kinds
+from EfficientSegLib.training.kinds import check_kinds, check_patches
 from EfficientSegLib.training.learning_rate import LearningRate
 from EfficientSegLib.training.parameters import groups
 from EfficientSegLib.training.precision import Precision, guarded
@@ -80,6 +80,7 @@ class Run:
         model = networks.build(network.name, network.options, len(template.channels), template.num_outputs)
         check_kinds(model, config)
         options = recipe_options(config.recipe, config.channels)
+        check_patches(model, config, options)
         if config.start is not None:
             begin(model, config.start)
         elif hasattr(recipe(config.recipe.name), "begin"):

@@ -22,7 +22,10 @@ from EfficientSegLib.patches import cut, gaussian_window
 from EfficientSegLib.resampling import enlarge, shrink_labels
 from EfficientSegLib.training.boxes import counts_in, has_contrast, random_box_with_contrast
 from EfficientSegLib.training.losses import IGNORE, SampleLoss, missed_errors, selection_entropy
+from EfficientSegLib.training.recipes.patch import added_by, selection_term
 from EfficientSegLib.training.samples import Sample
+
+OVERVIEW = True  # it trains a network that looks at the whole volume first
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ def losses(
 
     Returns:
         low: of the coarse logits. patch: mean over the patches. high: of the mixed logits, over all voxels that were
-        read. entropy: minus the weighted entropy of the draw; not where the draw is uniform. teaching: see
-        `losses.missed_errors`; only where it has a weight.
+        read. selection: what the local network adds, see `patch.losses`; only where it does. entropy: minus the
+        weighted entropy of the draw; not where the draw is uniform. teaching: see `losses.missed_errors`; only where
+        it has a weight.
 
     Raises:
         TrainingError: the sample has fewer candidate patches than are to be sampled, or nothing in it to see.
@@ -84,7 +88,7 @@ def losses(
         box = random_box_with_contrast(sample, model.patch_size, options.foreground, generator)
         boxes.append(box)
         patches.append(cut(image, box))
-    read = [model.local(_fast(patch[None])) for patch in patches]
+    read, added = local_answers(model, patches)
     truths = [target[box.slices()] for box in boxes]
     terms["patch"] = torch.stack([cost(logits, truth) for logits, truth in zip(read, truths)]).mean()
     trust = model.class_weights if options.class_weights == "learned" else torch.ones_like(model.class_weights)
@@ -92,6 +96,7 @@ def losses(
     coarse = proposal.logits.detach()[0].float()
     answers = [merged(enlarge(coarse, shape, box), patch, trust) for box, patch in zip(boxes, mixed)]
     terms["high"] = cost.together([answer[None] for answer in answers], once(truths, boxes))
+    terms |= added
     if options.draw == "scores":
         terms["entropy"] = -options.entropy * selection_entropy(scores)
     if options.teaching and options.draw == "scores":
@@ -99,6 +104,15 @@ def losses(
         errors = coarse_errors(proposal.logits, shrink_labels(target, model.downsampling), grid, model.downsampling)
         terms["teaching"] = options.teaching * missed_errors(proposal.scores.float(), errors)
     return terms
+
+
+def local_answers(model: nn.Module, patches: list[Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Logits (1, L, *patch) of patches (C, *patch), one by one, and what the local network adds to the loss."""
+    read, added = [], []
+    for patch in patches:
+        read.append(model.local(_fast(patch[None])))
+        added.append(added_by(getattr(model, "local_network", model)))
+    return read, selection_term(added)
 
 
 def draw_scores(proposal: Proposal, draw: Literal["scores", "uniform"]) -> Tensor:

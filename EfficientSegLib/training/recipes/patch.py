@@ -1,5 +1,10 @@
-"""A network that labels what it is given, trained on random patches. Serves every `PatchModel`."""
+"""A network that labels what it is given, trained on random patches. Serves every `PatchModel`.
 
+The defaults are NMSW's. As STP + MTA + UNETR is trained: four patches, weights 1 and 1, `squared`; as Swin SMT: weights
+1 and 1. A network that has something to add to the loss of a pass, as the choice of tokens has, is asked for it.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +12,7 @@ from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks.patch_size import refuse_size
 from EfficientSegLib.training.boxes import random_box_with_contrast
 from EfficientSegLib.training.losses import SampleLoss
 from EfficientSegLib.training.samples import Sample
@@ -21,6 +27,7 @@ class Options:
     foreground: float = 0.5  # share of the patches that are centred on a label
     dice_weight: float = 0.8
     ce_weight: float = 0.2
+    squared: bool = False  # Dice with squares in its denominator, background being one of its labels
 
     def __post_init__(self) -> None:
         if min(self.patch_size) < 1 or self.patches < 1:
@@ -40,28 +47,38 @@ def losses(
         progress: 0 at the start of the training, 1 at its end; not used here.
         generator: source of every draw.
 
+    Returns:
+        patch: mean over the patches. selection: what the network adds, likewise; only where it does.
+
     Raises:
         OptionError: the patch does not fit the model or the sample.
         TrainingError: there is nothing to see in the sample.
     """
     _check_patch(model, sample, options.patch_size)
-    cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight)
-    terms = []
+    cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight, options.squared)
+    terms, added = [], []
     for _ in range(options.patches):
         box = random_box_with_contrast(sample, options.patch_size, options.foreground, generator)
         patch = sample.image[None][(..., *box.slices())].contiguous(memory_format=torch.channels_last_3d)
         terms.append(cost(model(patch), sample.target[box.slices()]))
-    return {"patch": torch.stack(terms).mean()}
+        added.append(added_by(model))
+    return {"patch": torch.stack(terms).mean(), **selection_term(added)}
+
+
+def added_by(network: nn.Module) -> Tensor | None:
+    """What a patch network adds to the loss of its last pass, a scalar; None where it adds nothing."""
+    return network.auxiliary_loss() if hasattr(network, "auxiliary_loss") else None
+
+
+def selection_term(added: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    """The mean of what was added in several passes, under its name; empty where nothing was."""
+    found = [term for term in added if term is not None]
+    return {"selection": torch.stack(found).mean()} if found else {}
 
 
 def _check_patch(model: nn.Module, sample: Sample, patch: Index) -> None:
+    refuse_size(patch, model)
     shape = tuple(sample.target.shape)
-    if any(size % multiple for size, multiple in zip(patch, model.size_multiple)):
-        raise OptionError(
-            f"patch_size is {patch}.",
-            why=f"The network takes multiples of {tuple(model.size_multiple)}.",
-            mend=f"Use {tuple(-(-size // multiple) * multiple for size, multiple in zip(patch, model.size_multiple))}.",
-        )
     if any(size > length for size, length in zip(patch, shape)):
         raise OptionError(
             f"patch_size is {patch}.",

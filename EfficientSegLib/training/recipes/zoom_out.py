@@ -15,7 +15,10 @@ from EfficientSegLib.geometry import Index, PatchBox, enlarged
 from EfficientSegLib.resampling import shrink, shrink_labels
 from EfficientSegLib.training.boxes import has_contrast, label_box, present_labels, random_box_with_contrast
 from EfficientSegLib.training.losses import SampleLoss
+from EfficientSegLib.training.recipes.patch import added_by, selection_term
 from EfficientSegLib.training.samples import Sample
+
+OVERVIEW = True  # it trains a network that looks at the whole volume first
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Options:
 def losses(
     model: nn.Module, sample: Sample, options: Options, progress: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Terms whose sum is minimised: low (global network) and patch (local network).
+    """Terms whose sum is minimised: low (global network), patch and selection (local network, see `patch.losses`).
 
     Args:
         model: meets `GlobalLocalModel`.
@@ -54,11 +57,13 @@ def losses(
     image, target = sample.image[None], sample.target
     cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight)
     low = model.propose(_fast(model.shrink(image)), tuple(target.shape)).logits
-    patch_terms = []
+    patch_terms, added = [], []
     for _ in range(options.patches):
         patch, truth = zoomed(sample, _box(model, sample, options, generator), model.patch_size)
         patch_terms.append(cost(model.local(_fast(patch[None])), truth))
-    return {"low": cost(low, shrink_labels(target, model.downsampling)), "patch": torch.stack(patch_terms).mean()}
+        added.append(added_by(getattr(model, "local_network", model)))
+    low_term = cost(low, shrink_labels(target, model.downsampling))
+    return {"low": low_term, "patch": torch.stack(patch_terms).mean(), **selection_term(added)}
 
 
 def _box(model: nn.Module, sample: Sample, options: Options, generator: torch.Generator) -> PatchBox:

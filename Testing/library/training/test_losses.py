@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from EfficientSegLib.training.losses import IGNORE, dice_ce, missed_errors, rows, selection_entropy
+from EfficientSegLib.training.losses import IGNORE, SampleLoss, dice_ce, missed_errors, rows, selection_entropy
 
 
 def random_case(labels=4, voxels=500, seed=0):
@@ -42,6 +42,28 @@ def test_it_is_monais_loss_where_all_labels_are_there():
     as_volume = logits.T.reshape(1, 4, 5, 10, 10)
     expected = theirs(as_volume, target.reshape(1, 1, 5, 10, 10))
     torch.testing.assert_close(dice_ce(logits, target), expected)
+
+
+def test_squared_it_is_monais_loss_as_stp_uses_it_where_all_labels_are_there():
+    from monai.losses import DiceCELoss
+
+    logits, target = random_case()
+    theirs = DiceCELoss(softmax=True, to_onehot_y=True, squared_pred=True, smooth_nr=0, smooth_dr=1e-6)
+    expected = theirs(logits.T.reshape(1, 4, 5, 10, 10), target.reshape(1, 1, 5, 10, 10))
+    found = dice_ce(logits, target, dice_weight=1.0, ce_weight=1.0, squared=True)
+    torch.testing.assert_close(found, expected)
+    with_sample = SampleLoss(torch.ones(4, dtype=torch.bool), 1.0, 1.0, squared=True)
+    volume = logits.T.reshape(1, 4, 5, 10, 10)
+    torch.testing.assert_close(with_sample(volume, target.reshape(5, 10, 10)), expected)
+
+
+def test_squared_a_background_that_is_not_annotated_takes_no_part_in_the_dice():
+    logits, target = random_case()
+    drawn = torch.tensor([False, True, True, True])
+    known = dice_ce(logits, target, drawn, dice_weight=1.0, ce_weight=0.0, squared=True)
+    p, truth = logits.softmax(1), torch.nn.functional.one_hot(target, 4)
+    dice = 2 * (p * truth).sum(0) / (p.square().sum(0) + truth.sum(0))
+    torch.testing.assert_close(known, 1 - dice[1:].mean())
 
 
 def test_ignored_voxels_have_no_gradient():
