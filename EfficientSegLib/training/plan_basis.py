@@ -2,19 +2,27 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from EfficientSegLib.bundle import Intensity
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.training.samples.framing import sides_alone
 from EfficientSegLib.training.survey import Seen
 
 ORIENTATION = "RAS"
 ZSCORE = Intensity("zscore", 1.0, 99.0)
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # of the bundle, and other fields of the configuration
+
+
+class Window(NamedTuple):
+    """Of CT values in HU, and the network values that its ends become."""
+
+    limits: tuple[float, float]
+    to: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -79,3 +87,9 @@ class Measured:
         low, high = np.percentile(np.concatenate([s.foreground for s in self.seen]), (0.5, 99.5))
         low, high = float(min(window[0], np.floor(low / 50) * 50)), float(max(window[1], np.ceil(high / 50) * 50))
         return Intensity("window", low, high, to)
+
+
+def has_a_lone_side(given: dict[str, Any]) -> bool:
+    """Whether a label of a plan tells a side and has no counterpart: then images must not be mirrored."""
+    paired = {value for pair in given["mirrored"] for value in pair}
+    return bool(sides_alone(label["name"] for label in given["bundle"]["labels"] if label["value"] not in paired))

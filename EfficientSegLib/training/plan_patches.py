@@ -1,4 +1,4 @@
-"""The parts of a plan for networks that read patches; the values are NMSW's."""
+"""The parts of a plan for networks that read patches; the values are NMSW's, or those of the network's own paper."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ import torch
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
-from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, Sizes
+from EfficientSegLib.training import plan_transformers as transformers
+from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, Sizes, Window, has_a_lone_side
 
-CT_WINDOW = (-250.0, 500.0)  # the paper's
+CT_WINDOW = Window((-250.0, 500.0))  # the paper's
 LONGEST_PATCH = 128  # voxels, the paper's
 LONGEST_SAMPLE = 480  # voxels, the paper's
 # Beyond the paper, and better than it on our data (Testing/benchmarks/results): scores that are told where the coarse
@@ -26,19 +27,23 @@ def parts_for_patches(choices: Choices, measured: Measured, given: dict[str, Any
     Raises:
         OptionError: a choice does not fit.
     """
-    pad_value = 0.0 if measured.modality == "CT" else measured.lowest_normal
+    window = transformers.WINDOWS.get(choices.network, CT_WINDOW)
+    pad_value = window.to[0] if measured.modality == "CT" else measured.lowest_normal
     network, patch, multiple = _network(choices, measured.sizes, len(given["bundle"]["labels"]) + 1)
     bundle = {
-        "preprocess": measured.preprocess(measured.intensity(CT_WINDOW)),
+        "preprocess": measured.preprocess(measured.intensity(*window)),
         "network": network,
         "strategy": _strategy(choices, patch, pad_value),
     }
+    others = {"largest": choices.largest or _largest(choices, measured.sizes, patch, multiple)}
+    if choices.network in transformers.NETWORKS:
+        return bundle, {**others, **transformers.training(choices.network, patch, not has_a_lone_side(given))}
     return bundle, {
         "recipe": {"name": "nmsw", "options": {"teaching": TEACHING}}
         if choices.network == "nmsw"
         else {"name": "patch", "options": {"patch_size": patch}},
         "samples": {"name": "volume", "options": {}},
-        "largest": choices.largest or _largest(choices, measured.sizes, patch, multiple),
+        **others,
         "learning_rate": 3e-4,
         "warm_up": 0.1,
     }
@@ -49,12 +54,16 @@ def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str,
     is_nmsw = choices.network == "nmsw"
     backbone = choices.local if is_nmsw else choices.network
     # NMSW chooses among patches, so that a volume must hold several along each axis.
-    wanted = choices.patch_size or tuple(min(n // 2 if is_nmsw else n, LONGEST_PATCH) for n in sizes.median)
+    longest = transformers.LONGEST.get(backbone, LONGEST_PATCH)
+    wanted = choices.patch_size or tuple(min(n // 2 if is_nmsw else n, longest) for n in sizes.median)
     options = _unet(min(wanted)) if backbone == "unet" else {}
     multiple = _multiple(backbone, options, num_labels)
-    patch = choices.patch_size or tuple(max(-(-n // m) * m, m) for n, m in zip(wanted, multiple))
+    patch = choices.patch_size or _patch(wanted, multiple, backbone)
     if any(n % m for n, m in zip(patch, multiple)):
         raise OptionError(f"The patch is {patch}.", why=f"{backbone} needs multiples of {multiple}.", mend="Round it.")
+    if backbone in transformers.NETWORKS:
+        options = transformers.network_options(backbone, patch)
+        networks.check(backbone, options)
     if not is_nmsw:
         return {"name": backbone, "options": options}, patch, multiple
     factor = choices.downsampling or tuple(min(max(n // COARSEST, 1), 3) for n in sizes.median)
@@ -66,6 +75,15 @@ def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str,
         "downsampling": factor,
     }
     return {"name": "nmsw", "options": nmsw}, patch, _multiple("nmsw", nmsw, num_labels)
+
+
+def _patch(wanted: Index, multiple: Index, backbone: str) -> Index:
+    """The smallest patch that holds what is wanted and that the network takes."""
+    patch = [max(-(-n // m) * m, m) for n, m in zip(wanted, multiple)]
+    ascending = sorted(range(3), key=lambda axis: patch[axis])
+    for axis, least in zip(ascending, transformers.LEAST.get(backbone, multiple)):
+        patch[axis] = max(patch[axis], least)
+    return tuple(patch)
 
 
 def _multiple(name: str, options: dict[str, Any], num_labels: int) -> Index:

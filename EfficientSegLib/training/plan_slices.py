@@ -6,8 +6,7 @@ from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.slice_parts.sizes import SIZE_MULTIPLE
-from EfficientSegLib.training.plan_basis import Choices, Measured, Parts
-from EfficientSegLib.training.samples.framing import sides_alone
+from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, has_a_lone_side
 
 NETWORKS = ("segmate", "segmate_vanilla")
 CT_WINDOW = (-1000.0, 400.0)  # of SegMate's code; its paper says 2000 above
@@ -39,7 +38,7 @@ def parts_for_slices(choices: Choices, measured: Measured, given: dict[str, Any]
     }
     return bundle, {
         "recipe": {"name": "segmate", "options": {}},
-        "samples": {"name": "slices", "options": {"mirror": 0.0} if _has_a_lone_side(given) else {}},
+        "samples": {"name": "slices", "options": {"mirror": 0.0} if has_a_lone_side(given) else {}},
         "largest": choices.largest or _largest(measured),
         "learning_rate": LIGHT_RATE if choices.encoder == "light" else LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
@@ -81,9 +80,3 @@ def _schedule(given: dict[str, Any]) -> dict[str, Any]:
     every = (given["minutes"] or given["iterations"]) / VALIDATIONS
     every = float(f"{every:.3g}") if given["minutes"] else max(round(every), 1)
     return {"schedule": {"name": "plateau", "options": {}}, "validation_every": every}
-
-
-def _has_a_lone_side(given: dict[str, Any]) -> bool:
-    """Whether a label tells a side and has no counterpart: then images must not be mirrored."""
-    paired = {value for pair in given["mirrored"] for value in pair}
-    return bool(sides_alone(label["name"] for label in given["bundle"]["labels"] if label["value"] not in paired))
