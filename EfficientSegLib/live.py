@@ -112,7 +112,8 @@ class Live(Watcher):
         elif logits is not None:
             # Labels are interpolated between voxels of the prepared grid: they change up to a voxel outside the box.
             self._pending.append(to_source(box.grown(1), self._prepared))
-            if self._has_viewer and read < total and self._pacing.labels_due:
+            left = total - read
+            if self._has_viewer and left and self._pacing.labels_due(left, len(self._pending)):
                 self._send_pending(logits, read, total)
         if self._pacing.timed in TOLD_AFTER:
             pacing = self._pacing

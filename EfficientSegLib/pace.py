@@ -17,6 +17,7 @@ RECENT = 5  # patches that tell how long the next one takes: other programs come
 REFINED = 2.5  # labels of a read voxel cost so many times a coarse one's, until that was measured
 PARTIAL_SHARE = 0.15  # of the time that labels on the way may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
+WORTH = 3.0  # times as long as they take, the patches behind labels on the way must take
 FORESEEN = 500  # patches of which each is foreseen; with more, their mean will do
 CELL = 8  # voxels per axis in which it is counted how much of the volume the patches cover
 
@@ -69,10 +70,13 @@ class Pacing:
         """All that comes behind the last patch."""
         return self.labels_seconds + self.ending
 
-    @property
-    def labels_due(self) -> bool:
-        """Whether labels on the way may be made again."""
-        return self._now() - self._labels_end >= self._wait
+    def labels_due(self, patches: int, pending: int) -> bool:
+        """Whether labels on the way are to be made, of so many patches, with so many to go.
+
+        Not so shortly before the end that the final ones come soon after: that would only put these off.
+        """
+        waited = self._now() - self._labels_end >= self._wait
+        return waited and patches * self._patch >= WORTH * pending * self._box
 
     @property
     def _patch(self) -> float:
@@ -135,8 +139,8 @@ class Pacing:
         total, since, wait = 0.0, self._now() - self._labels_end, self._wait
         for number in range(patches):
             total, since, pending = total + patch, since + patch, pending + 1
-            if since >= wait and number + 1 < patches:
-                cost = pending * box
+            cost = pending * box
+            if since >= wait and number + 1 < patches and (patches - number - 1) * patch >= WORTH * cost:
                 total, since, pending, wait = total + cost, 0.0, 0, _wait(cost)
         return total
 

@@ -32,7 +32,7 @@ def run(patches, first_patch, patch, coarse_labels=2.0, box_labels=0.4, box_voxe
         pacing.patch()
         pending += 1
         said.append((pacing.seconds_left(patches - number - 1, pending), clock.seconds))
-        if pacing.labels_due and number + 1 < patches:
+        if number + 1 < patches and pacing.labels_due(patches - number - 1, pending):
             clock.seconds += box_labels * pending
             pacing.labels(box_labels * pending, box_voxels * pending, pending)
             pending = 0
