@@ -143,11 +143,11 @@ class Live(Watcher):
 
     def _send_pending(self, logits: PatchLogits, read: int, total: int) -> None:
         boxes, self._pending = self._pending, []
-        began, making = time.perf_counter(), 0.0
+        began, made = time.perf_counter(), []
         for box in boxes:
             since = time.perf_counter()
             labels = self.labels(logits, box)
-            making += time.perf_counter() - since
+            made.append((time.perf_counter() - since, prod(box.shape)))
             self._listener.partial(labels, box, read, total)
         seconds = time.perf_counter() - began
-        self._pacing.labels(seconds, sum(prod(box.shape) for box in boxes), len(boxes), making)
+        self._pacing.labels(seconds, made)

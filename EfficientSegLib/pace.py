@@ -6,7 +6,7 @@ labels on the way have taken there.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -17,6 +17,7 @@ RECENT = 5  # patches that tell how long the next one takes: other programs come
 REFINED = 2.5  # labels of a read voxel cost so many times a coarse one's, until that was measured
 PARTIAL_SHARE = 0.15  # of the time that labels on the way may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
+HICCUP = 2.0  # times the median: what takes longer, other programs have made so
 WORTH = 3.0  # times as long as they take, the patches behind labels on the way must take
 FORESEEN = 500  # patches of which each is foreseen; with more, their mean will do
 CELL = 8  # voxels per axis in which it is counted how much of the volume the patches cover
@@ -37,8 +38,8 @@ class Pacing:
         self._whole = 0.0  # seconds that labels of the whole volume took, before the patches of this run
         self._newly_read = 0.0  # share of it that the patches of this run cover first
         self._first_guess = 0.0  # seconds for labels of one box, until that was measured
-        self._labels, self._boxes, self._voxels = 0.0, 0, 0  # seconds of labels on the way, and what they were of
-        self._making = 0.0  # of these, without handing them on
+        self._labels, self._boxes = 0.0, 0  # seconds of labels on the way, and of how many patches they were
+        self._made: list[tuple[float, int]] = []  # seconds of making each of them, without handing it on, and voxels
         self._labels_end = now()
         self._wait = PARTIAL_SECONDS
         self._size = 0  # voxels of the volume
@@ -62,8 +63,15 @@ class Pacing:
     @property
     def labels_seconds(self) -> float:
         """Labels of the whole volume at the end."""
-        refined = self._making / self._voxels if self._voxels else self._whole / max(self._size, 1) * REFINED
+        refined = self._refined if self._made else self._whole / max(self._size, 1) * REFINED
         return self._whole * (1 - self._newly_read) + refined * self._newly_read * self._size
+
+    @property
+    def _refined(self) -> float:
+        """Seconds for labels of a voxel in the patches; what a hiccup of the machine has cost counts in part."""
+        usual = median(seconds / voxels for seconds, voxels in self._made)
+        cost = sum(min(seconds, HICCUP * usual * voxels) for seconds, voxels in self._made)
+        return cost / sum(voxels for _, voxels in self._made)
 
     @property
     def finish_seconds(self) -> float:
@@ -113,12 +121,15 @@ class Pacing:
         self._first_guess = seconds / voxels * REFINED * box
         self._labels_end = self._now()
 
-    def labels(self, seconds: float, voxels: int, boxes: int, making: float | None = None) -> None:
-        """Labels on the way were made, which took so many seconds, or so many without handing them on."""
+    def labels(self, seconds: float, made: Sequence[tuple[float, int]]) -> None:
+        """Labels on the way were made and handed on, which took so many seconds.
+
+        Args:
+            made: for each patch the seconds that making them took, and their voxels.
+        """
         self._labels += seconds
-        self._making += seconds if making is None else making
-        self._voxels += voxels
-        self._boxes += boxes
+        self._made += made
+        self._boxes += len(made)
         self._labels_end, self._wait = self._now(), _wait(seconds)
 
     def seconds_left(self, patches: int, pending: int = 0) -> float | None:

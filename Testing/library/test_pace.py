@@ -34,7 +34,7 @@ def run(patches, first_patch, patch, coarse_labels=2.0, box_labels=0.4, box_voxe
         said.append((pacing.seconds_left(patches - number - 1, pending), clock.seconds))
         if number + 1 < patches and pacing.labels_due(patches - number - 1, pending):
             clock.seconds += box_labels * pending
-            pacing.labels(box_labels * pending, box_voxels * pending, pending)
+            pacing.labels(box_labels * pending, [(box_labels, box_voxels)] * pending)
             pending = 0
         pacing.resume()
     share = min(patches * box_voxels / VOXELS, 1)
