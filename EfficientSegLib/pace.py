@@ -7,17 +7,17 @@ labels on the way have taken there.
 
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
 from EfficientSegLib.geometry import Index, PatchBox
 
-RECENT = 5  # patches that tell how long the next one takes: other programs come and go
+RECENT = 8  # patches that tell how long the next one takes: other programs come and go
 REFINED = 2.5  # labels of a read voxel cost so many times a coarse one's, until that was measured
 PARTIAL_SHARE = 0.15  # of the time that labels on the way may cost
 PARTIAL_SECONDS = 0.5  # between two of them, at least
-HICCUP = 2.0  # times the median: what takes longer, other programs have made so
+HICCUP = 2.0  # times the median: what takes longer, other programs have made so, and counts as much as this
 WORTH = 3.0  # times as long as they take, the patches behind labels on the way must take
 FORESEEN = 500  # patches of which each is foreseen; with more, their mean will do
 CELL = 8  # voxels per axis in which it is counted how much of the volume the patches cover
@@ -90,7 +90,9 @@ class Pacing:
     def _patch(self) -> float:
         # The first patch pays for what is set up once: memory, and the library's choice of kernels.
         here = self._patches[self._from :]
-        return median(here[1:][-RECENT:] or here or self._patches)
+        recent = here[1:][-RECENT:] or here or self._patches
+        most = HICCUP * median(recent)
+        return fmean(min(seconds, most) for seconds in recent)
 
     @property
     def _box(self) -> float:

@@ -89,7 +89,7 @@ def test_what_was_spent_on_patches_counts_their_labels_too_and_nothing_between()
         pacing.patch()
         clock.seconds += 50.0  # somebody else's
         pacing.resume()
-    pacing.labels(1.5, 1000, 3)
+    pacing.labels(1.5, [(0.4, 300)] * 3)
     assert pacing.spent == pytest.approx(7.5) and pacing.patch_seconds == pytest.approx(2.5)
 
 
