@@ -50,7 +50,7 @@ def run(patches, first_patch, patch, coarse_labels=2.0, box_labels=0.4, box_voxe
         {"patches": 30, "first_patch": 9.0, "patch": 0.5, "box_labels": 0.1},
         {"patches": 12, "first_patch": 2.0, "patch": 2.0, "box_labels": 2.0},  # labels cost as much as patches
         {"patches": 40, "first_patch": 1.5, "patch": 1.0, "noise": (1.0, 0.9, 1.1, 1.0, 1.15, 0.85)},
-        {"patches": 40, "first_patch": 1.5, "patch": 1.0, "noise": (1, 1, 1, 1, 1, 1, 1, 2.5)},  # a hiccup now and then
+        {"patches": 40, "first_patch": 1.5, "patch": 1.0, "noise": (1, 1, 1, 1, 1, 1, 1, 2)},  # a hiccup now and then
         {"patches": 4, "first_patch": 3.0, "patch": 1.0, "coarse_labels": 6.0},  # the end is most of it
     ],
     ids=lambda case: " ".join(f"{name}={value}" for name, value in case.items() if name != "noise"),
@@ -99,3 +99,35 @@ def test_covered_voxels_are_counted_once_and_without_what_was_read_before():
     assert covered_voxels(boxes, 0, shape) == 48 * 32 * 32
     assert covered_voxels(boxes, 1, shape) == 16 * 32 * 32
     assert covered_voxels(boxes, 3, shape) == covered_voxels([], 0, shape) == 0
+
+
+def test_what_comes_behind_the_labels_is_counted_and_labels_near_the_end_are_not_made():
+    clock = Clock()
+    pacing = Pacing(clock)
+    pacing.first_labels(2.0, VOXELS, 0, box=40_000)
+    pacing.ending = 3.0
+    for _ in range(4):
+        clock.seconds += 1.0
+        pacing.patch()
+    assert pacing.finish_seconds == 5.0 and pacing.seconds_left(0) == 5.0
+    assert pacing.labels_due(10, 4) and not pacing.labels_due(1, 4)  # 4 boxes of 0.2 s: worth 2.4 s of patches
+
+
+def test_patches_of_another_device_say_nothing():
+    clock = Clock()
+    pacing = Pacing(clock)
+    for number in range(12):
+        if number == 6:
+            pacing.moved()
+        clock.seconds += 0.1 if number < 6 else 2.0
+        pacing.patch()
+        if number == 6:
+            assert pacing.seconds_left(10) == pytest.approx(20.0)
+    assert pacing.seconds_left(10) == pytest.approx(20.0)
+
+
+def test_a_hiccup_while_labels_were_made_counts_in_part():
+    pacing = Pacing(Clock())
+    pacing.first_labels(2.0, VOXELS, VOXELS)
+    pacing.labels(9.0, [(1.0, 100_000), (1.0, 100_000), (7.0, 100_000)])
+    assert pacing.labels_seconds == pytest.approx((1 + 1 + 2) / 300_000 * VOXELS)
