@@ -33,6 +33,7 @@ def for_openvino(model: nn.Module, precision: str = "fp32", in_channels: int = 1
         DeviceError: OpenVINO is not installed, or cannot convert the network.
     """
     model.eval()
+    _refuse_torch_only(model)
     if isinstance(model, SliceModel):
         from EfficientSegLib.networks.openvino_slices import OpenVINOSlices
 
@@ -43,6 +44,15 @@ def for_openvino(model: nn.Module, precision: str = "fp32", in_channels: int = 1
         own = "fp32" if name in getattr(model, "decisive", ()) else precision
         setattr(model, name, OpenVINONetwork(network, own, in_channels))
     return model
+
+
+def _refuse_torch_only(model: nn.Module) -> None:
+    """A network says with `torch_only` why a converted form of it would be wrong."""
+    for layer in model.modules():
+        if hasattr(layer, "torch_only"):
+            raise DeviceError(
+                f"OpenVINO cannot run {type(layer).__name__}.", why=layer.torch_only, mend="Choose the backend 'torch'."
+            )
 
 
 class OpenVINONetwork(nn.Module):

@@ -59,6 +59,7 @@ class SwinSMT(nn.Module):
     """Meets `PatchModel`."""
 
     size_multiple = swin_unetr.SIZE_MULTIPLE
+    torch_only = swin_unetr.TORCH_ONLY
     undecayed = swin_unetr.UNDECAYED
     refuse_shape = staticmethod(swin_unetr.check_size)  # for patch_size.refuse_size
 

@@ -14,6 +14,7 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 
 SIZE_MULTIPLE = (32, 32, 32)  # a token is 2 voxels wide and is merged four times
+TORCH_ONLY = "Its windows follow the size of each patch; a converted form keeps those of the patch it was made with."
 UNDECAYED = ("relative_position_bias_table",)  # for training.parameters
 
 
@@ -52,6 +53,7 @@ class SwinUNETR(nn.Module):
     """Meets `PatchModel`. MONAI's network is a part, not a parent: its `patch_size` means tokens, ours patches."""
 
     size_multiple = SIZE_MULTIPLE
+    torch_only = TORCH_ONLY
     undecayed = UNDECAYED
 
     @staticmethod

@@ -44,6 +44,19 @@ def test_it_runs_on_the_cpu_only():
         devices.check_backend("openvino", "cuda")
 
 
+SWIN = {"feature_size": 12, "depths": [1, 1, 1, 1], "heads": [1, 2, 2, 2], "window": 3}
+
+
+@pytest.mark.parametrize("name, shown", [("swin_smt", "SwinSMT"), ("swin_unetr", "SwinUNETR")])
+@pytest.mark.parametrize("inside", [False, True])
+def test_networks_whose_windows_follow_the_patch_are_refused_with_the_reason(name, shown, inside):
+    """Whether the package is installed or not: a form with frozen windows would be wrong without a word."""
+    local = {"local_backbone": name, "local_options": SWIN, "patch_size": [64, 32, 32]}
+    model = build("nmsw", {"global_options": UNET, **local}) if inside else build(name, SWIN)
+    with pytest.raises(DeviceError, match=f"OpenVINO cannot run {shown}.*windows follow the size.*'torch'"):
+        for_openvino(model)
+
+
 @needs_openvino
 @pytest.mark.parametrize("name", SMALL)
 def test_a_patch_network_gives_the_same_logits_for_every_shape(name):
