@@ -4,14 +4,11 @@ import sys
 import time
 import unittest
 from pathlib import Path
-from typing import Annotated, Optional
 
 import qt
 import slicer
-from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import *
 from slicer.util import VTKObservationMixin
 
@@ -21,11 +18,14 @@ for folder in (str(HERE), str(ROOT)):
     if folder not in sys.path:
         sys.path.insert(0, folder)
 
-from EfficientSegBridge import coarse_view, comparison_views, efforts, run_folder, sample_data
+from EfficientSegBridge import coarse_view, comparison_views, run_folder, sample_data
 from EfficientSegBridge.comparison import Comparison
 from EfficientSegBridge.interpreter import workerCommand
+from EfficientSegBridge.loaded_result import LoadedResult
+from EfficientSegBridge.loaded_run import LoadedRun
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.panel import Panel
+from EfficientSegBridge.parameter_node import EfficientSegParameterNode
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.run import SegmentationRun
 from EfficientSegBridge.run_chain import RunChain
@@ -56,25 +56,6 @@ class EfficientSeg(ScriptedLoadableModule):
         # Slicer looks for icons beside this file only; in a checkout the resources lie one folder up.
         parent.icon = qt.QIcon(str(ROOT / "Resources" / "Icons" / "EfficientSeg.png"))
         slicer.app.connect("startupCompleted()", sample_data.register)
-
-
-@parameterNodeWrapper
-class EfficientSegParameterNode:
-    """What the scene remembers of the panel."""
-
-    volume: vtkMRMLScalarVolumeNode
-    segmentation: Optional[vtkMRMLSegmentationNode]  # noqa: UP045 (the wrapper knows Optional in every version)
-    bundle: str = ""  # the bundle's folder; empty: the first that there is
-    effort: Annotated[int, WithinRange(0, len(efforts.EFFORTS) - 1)] = efforts.USUAL
-    strategy: Annotated[str, Choice(["auto", "nmsw", "sliding_window", "slices"])] = "auto"
-    device: Annotated[str, Choice(["auto", "cpu", "cuda", "mps"])] = "auto"
-    threads: Annotated[int, WithinRange(0, 256)] = 0  # 0: all cores but one
-    showBoxes: bool = True
-    showCoverage: bool = False
-    showTokens: bool = False
-    region: Optional[vtkMRMLMarkupsROINode]  # noqa: UP045
-    structuresFirst: list[int]  # label values
-    structuresLeftOut: list[int]  # label values that become no segments
 
 
 class EfficientSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -234,6 +215,13 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         """Read the patches over these boxes next, of the result or of the run under way; see RunChain.refineHere."""
         return self.chain.refineHere(tuple(boxes))
 
+    def goOnLoaded(
+        self, loaded: LoadedResult, parameters: Parameters, listener: Listener | None = None, externalPython: str = ""
+    ) -> SegmentationRun:
+        """Read more patches of a result that was loaded with its scene; see RunChain.goOnLoaded."""
+        self._python = externalPython
+        return self.chain.goOnLoaded(loaded, parameters, listener or Listener())
+
     def undo(self) -> None:
         """Go back one step: the result as it was before the latest run that changed it."""
         if not self.running and self.result is not None:
@@ -263,10 +251,12 @@ class EfficientSegLogic(ScriptedLoadableModuleLogic):
         self.chain.forget()
         self.overlay = Overlay()
 
-    def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier) -> SegmentationRun:
+    def _makeRun(self, volumeNode, parameters: Parameters, listener: Listener, earlier, loaded) -> SegmentationRun:
         self.studies.refuseOthers()
         self.comparison.refuseOthers()
         worker = self.warmWorker(self._python)
+        if loaded is not None:
+            return LoadedRun(volumeNode, parameters, worker, self.overlay, listener, loaded)
         return SegmentationRun(volumeNode, parameters, worker, self.overlay, listener, earlier)
 
     def warmWorker(self, externalPython: str):

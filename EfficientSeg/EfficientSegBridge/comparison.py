@@ -92,14 +92,7 @@ class Comparison:
         self._reset()
         self.volumeNode = volumeNode
         self.sides = [Side(letter, way) for letter, way in zip(SIDES, ways)]
-        try:
-            self._folder = run_folder.make()
-        except OSError as error:
-            raise VolumeError(
-                _("The temporary folder {folder} cannot be used.").format(folder=run_folder.home()),
-                why=f"{error.strerror or error}.",
-                mend=_("Choose another one in the application settings."),
-            ) from error
+        self._folder = run_folder.begin()
         self.state, self._stopping = "running", False
         self._say(_("Writing the volume"))
         self._steps.add(self._begin())

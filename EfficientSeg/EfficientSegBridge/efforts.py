@@ -1,6 +1,7 @@
 """How much is read at full detail: the places of the effort slider, what they cost, and what More would add."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from EfficientSegBridge import words
 from EfficientSegBridge.translation import _
@@ -18,6 +19,14 @@ class Reading:
 
     read: int  # patches
     candidates: int  # patches there are
+    # Who still holds what was read: "worker"; nobody, because the worker was ended: "lost", or because the result was
+    # loaded with its scene: "loaded".
+    kept: Literal["worker", "lost", "loaded"] = "worker"
+
+    @property
+    def spared(self) -> int:
+        """Patches that need not be read again."""
+        return self.read if self.kept == "worker" else 0
 
 
 def nextPlace(place: int, reading: Reading) -> int | None:
@@ -47,7 +56,7 @@ def label(place: int, pace: Pace | None, reading: Reading | None = None) -> str:
     """What stands beside the slider: the time once it was measured, else the number of patches."""
     patches = EFFORTS[place]
     if pace is not None:
-        read = reading.read if reading else 0
+        read = reading.spared if reading else 0
         return _("≈ {time}").format(time=words.duration(seconds(place, pace, read)))
     if patches == 0:
         return _("overview only")
@@ -88,22 +97,26 @@ def shortly(amount: float) -> str:
     return _("{hours:.1f} h").format(hours=amount / 3600)
 
 
-def moreTip(place: int, reading: Reading, pace: Pace | None, remembered: bool) -> str:
+def moreTip(place: int, reading: Reading, pace: Pace | None) -> str:
     """The tool tip of More.
 
     Args:
         place: where it goes to, of `nextPlace`.
-        remembered: the worker still holds what was read.
+        pace: of a run that goes on where the worker still holds what was read, else of a fresh one.
     """
     wanted = EFFORTS[place]
     last = reading.candidates if wanted is None else min(wanted, reading.candidates)
     said = _("Read patches {first} to {last} of {all}, the most useful first.").format(
         first=reading.read + 1, last=last, all=reading.candidates
     )
-    if remembered:
+    if reading.kept == "worker":
         said += " " + _("What was read is kept: nothing is read twice.")
-        if pace is not None:
-            said += " " + _("About {time}.").format(time=words.duration(seconds(place, pace, reading.read)))
-    else:
+    elif reading.kept == "lost":
         said += " " + _("The worker was ended since, so what was read is computed anew; your changes stay.")
+    else:
+        said += " " + _(
+            "This result was loaded with its scene, so what was read is read again first; your changes stay."
+        )
+    if pace is not None:
+        said += " " + _("About {time}.").format(time=words.duration(seconds(place, pace, reading.spared)))
     return said

@@ -27,8 +27,8 @@ class FindingsSection(Section):
 
     @property
     def isLive(self) -> bool:
-        """True while a run is under way."""
-        return self.isLatest and self._run.running
+        """True while a run is under way, and no longer at what the scene has on record."""
+        return self.isLatest and self._run.running and not self._run.isRereading
 
     @property
     def isLatest(self) -> bool:

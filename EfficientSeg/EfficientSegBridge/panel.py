@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import slicer
 
-from EfficientSegBridge import efforts, node_choice, sections, theme
+from EfficientSegBridge import node_choice, sections, theme
+from EfficientSegBridge.beginnings import Beginnings
 from EfficientSegBridge.bundle_browser import BundleBrowser
 from EfficientSegBridge.effort_row import EffortRow
 from EfficientSegBridge.model_row import ModelRow
@@ -56,6 +57,7 @@ class Panel(Listener):
         self._refine = RefineHere(ui, lambda: self._question.volume, self._onPlace, self.saying, self.say)
         self._state = PanelState(ui, logic, self._question, self._effort, self._refine, lambda: self.installing)
         self._python = PythonRow(ui, self._onPython)
+        self._begin = Beginnings(logic, self._question, self._python, self)
         sections.place(root, ui)
         self._sections = sections.Sections(ui, logic, self)
         self._preflight = PreflightLine(ui, self._check, self._onAction)
@@ -139,11 +141,12 @@ class Panel(Listener):
 
     def onSegment(self) -> None:
         """Segment was clicked, or More; a second click during a run does nothing."""
-        self._ask(self._more if self._state.goal is not None else self._start)
+        goal = self._state.goal
+        self._ask(self._begin.segment if goal is None else lambda _parameters: self._begin.more(goal))
 
     def onAnew(self) -> None:
         """Segment from the beginning, whatever there is."""
-        self._ask(self._start)
+        self._ask(self._begin.segment)
 
     def _ask(self, start: Callable[[Parameters], object]) -> None:
         if self._node is None or self._logic.running or self._installer.running:
@@ -182,20 +185,15 @@ class Panel(Listener):
             self.probe(again=True)
         return installed
 
-    def _start(self, parameters: Parameters) -> None:
-        self._logic.startSegmentation(self._node.volume, parameters, self, self._python.path)
-
-    def _more(self, parameters: Parameters) -> None:
-        self._node.effort = self._state.goal
-        self._logic.more(efforts.EFFORTS[self._node.effort], parameters)
-
     def _onPlace(self, box: PatchBox) -> None:
         """A place was shown that is to be read next: of the result, of the run under way, or of the next run."""
-        if self._logic.running or self._question.reading() is not None:
+        if self._logic.running:
             with slicer.util.tryWithErrorDisplay(_("The run could not be started.")), self.saying():
-                self._logic.refineHere((box,))
+                self._begin.refine(box)
+        elif self._begin.canRefine():
+            self._ask(lambda _parameters: self._begin.refine(box))
         else:
-            self._ask(lambda parameters: self._start(parameters.withWishes(first=(box,))))
+            self._ask(lambda parameters: self._begin.segment(parameters.withWishes(first=(box,))))
 
     def parameters(self) -> Parameters:
         """What is asked for now; see Question.parameters."""

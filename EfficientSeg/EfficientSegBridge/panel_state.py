@@ -46,7 +46,7 @@ class PanelState:
         if node is None:
             return
         if question.hasOrder:
-            self._effort.show(node.effort, question.pace(), question.reading(), question.pace(continues=True))
+            self._effort.show(node.effort, question.pace(), question.reading(), question.morePace())
         else:
             self._effort.showWithoutOrder(node.effort)
         self._structures.show(question.bundle, question.hasOrder)
@@ -65,8 +65,8 @@ class PanelState:
         running = self._logic.running
         ready = node is not None and node.volume is not None
         idle = ready and not running and not self._installing()
-        place, pace = node.effort if node is not None else 0, question.pace(continues=True)
-        self._button.show(idle, place, question.reading(), pace, question.isRemembered())
+        place = node.effort if node is not None else 0
+        self._button.show(idle, place, question.reading(), question.morePace())
         why = "" if question.hasOrder else _("This model reads every place at full detail.")
         self._refine.enable(ready and question.bundle is not None and not why, why)
         ui.anewButton.enabled = idle and self.goal is not None

@@ -44,4 +44,6 @@ def detail(findings: Findings, patch: ScoredBox, where: str) -> str:
 
 def loaded() -> str:
     """What is said of a result that this session has not computed."""
-    return _("This comes from the saved scene, which does not keep what was read: more patches mean computing anew.")
+    return _(
+        "This comes from a saved scene, which does not keep what was read: before more is added, it is read again."
+    )

@@ -1,11 +1,13 @@
 """What the panel asks for now: the parameter node in the terms of a run, and what is known about its cost."""
 
-from EfficientSegBridge import device_choice, efforts, places
+from EfficientSegBridge import device_choice, efforts, loaded_result, places
 from EfficientSegBridge.bundles import Choice
 from EfficientSegBridge.efforts import Reading
+from EfficientSegBridge.loaded_result import LoadedResult
 from EfficientSegBridge.model_row import ModelRow
 from EfficientSegBridge.paces import Paces
 from EfficientSegBridge.parameters import Parameters, Wishes
+from EfficientSegBridge.scene_record import SceneRecord
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.protocol import Pace
 
@@ -21,6 +23,7 @@ class Question:
     def __init__(self, logic, model: ModelRow) -> None:
         self._logic, self._model = logic, model
         self._paces = Paces()
+        self._record = SceneRecord(None)
         self.node = None
 
     @property
@@ -82,15 +85,34 @@ class Question:
         """How far the result is that More would go on from; None: there is none."""
         if self.bundle is None or self._logic.running:
             return None
+        loaded = self.loaded()
+        if loaded is not None:
+            return Reading(loaded.findings.read, loaded.findings.candidates, "loaded")
         if not self._logic.chain.canAdd(self.node.volume, self.parameters(wishes=False)):
             return None
         result = self._logic.result
-        return Reading(result.patchesRead, result.candidates)
+        return Reading(result.patchesRead, result.candidates, "worker" if self._isRemembered() else "lost")
 
-    def isRemembered(self) -> bool:
-        """True if the worker still holds what it read for the result."""
+    def loaded(self) -> LoadedResult | None:
+        """The result that was loaded with the scene, where More would go on from that."""
+        if self.bundle is None or self._logic.running:
+            return None
+        segmentation, result = self.node.segmentation, self._logic.result
+        if segmentation is None or (result is not None and result.segments.node is segmentation):
+            return None
+        if self._record.segmentation is not segmentation:
+            self._record = SceneRecord(segmentation)
+        return loaded_result.find(self._record, self.node.volume, self.parameters(wishes=False))
+
+    def _isRemembered(self) -> bool:
+        """True if the worker still holds what it read for the result of this session."""
         worker, result = self._logic.worker, self._logic.result
         return worker is not None and result is not None and result.workerPid in worker.pids
+
+    def morePace(self) -> Pace | None:
+        """How long going on takes: as long as a fresh run where all has to be read again."""
+        reading = self.reading()
+        return self.pace(continues=reading is not None and reading.kept == "worker")
 
     def pace(self, continues: bool = False) -> Pace | None:
         """How long things take, where it was measured: of a run from the beginning, or of one that goes on."""

@@ -37,6 +37,9 @@ class SegmentationRun(RunFindings):
         earlier: the run that this one goes on from: nothing is read twice, and what the user has changed since stays.
     """
 
+    loaded = None  # the LoadedResult that a LoadedRun goes on from
+    isRereading = False  # True while that is read again, and stands as it is
+
     def __init__(
         self,
         volumeNode,
@@ -54,6 +57,7 @@ class SegmentationRun(RunFindings):
         self.onEnded: Callable[[], None] | None = None
         self.onUndone: Callable[[], None] | None = None
         self.continues = earlier is not None
+        self._begun = 0.0  # how much of the run lies behind it, 0 to 1, when the worker is asked for what is new
         self.segments = LiveSegmentation(
             volumeNode,
             parameters.bundle,
@@ -93,22 +97,15 @@ class SegmentationRun(RunFindings):
             VolumeError: the volume cannot be segmented or written; nothing was changed.
         """
         nodes.checkVolume(self.volumeNode)
+        self._folder = run_folder.begin()
         try:
-            self._folder = run_folder.make()
             writing = nodes.writing(self.volumeNode, self._folder / "input.nrrd")
             next(writing)  # a folder or node that cannot be used is said at once
-        except OSError as error:
-            self._leave()
-            raise VolumeError(
-                _("The temporary folder {folder} cannot be used.").format(folder=run_folder.home()),
-                why=f"{error.strerror or error}.",
-                mend=_("Choose another one in the application settings."),
-            ) from error
         except VolumeError:
             self._leave()
             raise
         self.state = "running"
-        self._overlay.clear()
+        self._clearOverlay()
         self._watch.begin()
         self.listener.runStarted(self)
         self.listener.runProgress(0.0, words.starting(self.continues))
@@ -123,7 +120,14 @@ class SegmentationRun(RunFindings):
         if self._stopping:
             self._failed(Failed("", "", "", cancelled=True))
         else:
-            self._worker.start(self.parameters.request(self._folder, self._continueFrom), self._onEvent)
+            self._begin()
+
+    def _begin(self) -> None:
+        """The volume is written: ask the worker."""
+        self._worker.start(self.parameters.request(self._folder, self._continueFrom), self._onEvent)
+
+    def _clearOverlay(self) -> None:
+        self._overlay.clear()
 
     def stop(self, said: str = "") -> None:
         """Ask the worker to end after the patch in hand; what is done is kept."""
@@ -144,7 +148,7 @@ class SegmentationRun(RunFindings):
             if self.keeper is not None:  # first: it is found by the segmentation, which may go
                 self.keeper.undo()
             self.segments.restore()
-            self._overlay.clear()
+            self._clearOverlay()
             self.state = "undone"
             if self.onUndone:
                 self.onUndone()
@@ -154,7 +158,8 @@ class SegmentationRun(RunFindings):
             return
         if isinstance(event, Progress):
             if not self._stopping:
-                self.listener.runProgress(event.fraction, words.stage(event))
+                fraction = self._begun + (1 - self._begun) * event.fraction
+                self.listener.runProgress(fraction, words.stage(event))
         elif isinstance(event, Partial):
             self._steps.add(self._partial(event))
         elif isinstance(event, Tokens):
@@ -256,7 +261,7 @@ class SegmentationRun(RunFindings):
     def _fail(self, failed: Failed, state: str = "failed") -> None:
         self._steps.clear()
         self.segments.restore()
-        self._overlay.clear()
+        self._clearOverlay()
         self.failure = failed
         self.text = words.failure(failed)
         self._end(state)

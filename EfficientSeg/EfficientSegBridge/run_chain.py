@@ -6,6 +6,7 @@ from dataclasses import replace
 import qt
 import slicer
 
+from EfficientSegBridge.loaded_result import LoadedResult
 from EfficientSegBridge.parameters import Parameters
 from EfficientSegBridge.run import SegmentationRun
 from EfficientSegBridge.translation import _
@@ -19,7 +20,8 @@ class RunChain:
     """Runs follow each other; one at a time.
 
     Args:
-        make: makes a run from a volume node, parameters, listener and the earlier run or None; it does not start it.
+        make: makes a run from a volume node, parameters, listener, and the earlier run and the loaded result that it
+            goes on from or None; it does not start it.
     """
 
     def __init__(self, make: Callable[..., SegmentationRun]) -> None:
@@ -42,14 +44,21 @@ class RunChain:
         scene = slicer.mrmlScene
         return run if scene.IsNodePresent(run.volumeNode) and scene.IsNodePresent(run.segments.node) else None
 
-    def start(self, volumeNode, parameters: Parameters, listener, earlier: SegmentationRun | None = None):
+    def start(
+        self,
+        volumeNode,
+        parameters: Parameters,
+        listener,
+        earlier: SegmentationRun | None = None,
+        loaded: LoadedResult | None = None,
+    ) -> SegmentationRun:
         """Begin a run, which is then the latest.
 
         Raises:
             EfficientSegError: it cannot be started; nothing was changed.
         """
         before = self.result
-        run = self._make(volumeNode, parameters, listener, earlier)
+        run = self._make(volumeNode, parameters, listener, earlier, loaded)
         run.before = before
         latest, self.run = self.run, run
         run.onEnded, run.onUndone = self._onEnded, lambda: self._onUndone(run)
@@ -103,6 +112,17 @@ class RunChain:
         first = (*result.parameters.wishes.first, *boxes)
         return self._goOn(result, result.parameters.withWishes(first=first, onlyFirst=True))
 
+    def goOnLoaded(self, loaded: LoadedResult, parameters: Parameters, listener) -> SegmentationRun:
+        """Add patches to a result of an earlier session, until so many are read in all as `parameters` say; the places
+        that its user had pointed at are kept.
+
+        Raises:
+            EfficientSegError: the run cannot be started.
+        """
+        first = (*loaded.wishes.first, *parameters.wishes.first)
+        parameters = replace(parameters.withWishes(first=first), segmentation=loaded.segmentation)
+        return self.start(loaded.volumeNode, parameters, listener, loaded=loaded)
+
     def forget(self) -> None:
         """The scene is gone."""
         self.run = None
@@ -146,9 +166,9 @@ class RunChain:
     def _onUndone(self, run: SegmentationRun) -> None:
         if run.before is not None and run.before.canUndo:
             self.run = run.before
-            if self.result is self.run:
+            if self.result is self.run and run.loaded is None:
                 self.run.showOverlay()
-            self.run.listener.runStarted(self.run)
+        self.run.listener.runStarted(self.run)
 
 
 def _refuseWithoutOrder(parameters: Parameters) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import slicer
 
+from EfficientSegBridge.translation import _
 from EfficientSegLib.environment import is_running
+from EfficientSegLib.errors import VolumeError
 
 PREFIX = "EfficientSeg-"
 
@@ -27,6 +29,22 @@ def make() -> Path:
             return folder
         except FileExistsError:
             number += 1
+
+
+def begin() -> Path:
+    """`make`, in words for the user.
+
+    Raises:
+        VolumeError: the application's temporary folder cannot be used.
+    """
+    try:
+        return make()
+    except OSError as error:
+        raise VolumeError(
+            _("The temporary folder {folder} cannot be used.").format(folder=home()),
+            why=f"{error.strerror or error}.",
+            mend=_("Choose another one in the application settings."),
+        ) from error
 
 
 def remove(folder: Path) -> None:

@@ -57,6 +57,11 @@ class SceneRecord:
         return self._findings
 
     @property
+    def run(self) -> dict[str, Any]:
+        """The worker's run record; empty where there is none."""
+        return self._part(RUN)
+
+    @property
     def trouble(self) -> str:
         """Why there is a record that cannot be read; empty where all is well."""
         if self.findings and self._findingsTrouble:

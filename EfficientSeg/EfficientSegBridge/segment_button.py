@@ -23,19 +23,18 @@ class SegmentButton:
         self._shown = self._usual
         self.goal: int | None = None  # the place of the effort slider to which More goes; None: it is Segment
 
-    def show(self, enabled: bool, place: int, reading: Reading | None, pace: Pace | None, remembered: bool) -> None:
+    def show(self, enabled: bool, place: int, reading: Reading | None, pace: Pace | None) -> None:
         """Show what can be done.
 
         Args:
             place: of the effort slider.
             reading: how far the result is; None: there is none to go on from.
             pace: of going on.
-            remembered: the worker still holds what was read.
         """
         self.goal = efforts.nextPlace(place, reading) if reading is not None else None
         wanted = self._usual
         if self.goal is not None:
-            tip = html.escape(efforts.moreTip(self.goal, reading, pace, remembered))
+            tip = html.escape(efforts.moreTip(self.goal, reading, pace))
             wanted = _("More"), f"<qt>{tip}</qt>"
         if wanted != self._shown:
             self._shown = wanted

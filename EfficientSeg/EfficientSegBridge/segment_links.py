@@ -56,6 +56,12 @@ class SegmentLinks:
             if label.value not in gone and not (self._find(segmentation, label, isCompleted))
         ]
 
+    def adopt(self, segmentation, found: set[int]) -> None:
+        """Know the segments that an earlier session has made; those missing of `found` were deleted by its user."""
+        for label in self._labels:
+            if label.value in found:
+                self.ids[label.value] = self._find(segmentation, label) or f"deleted {label.value}"
+
     def _find(self, segmentation, label: Label, which: Callable[[object], bool] = lambda segment: True) -> str:
         segmentId = findSegment(segmentation, labelTag(self._bundle.name, label))
         return segmentId if segmentId and which(segmentation.GetSegment(segmentId)) else ""

@@ -52,6 +52,7 @@ class LiveSegmentation:
         self._region = region
         self._earlier = earlier
         self._image: VolumeImage | None = None
+        self._bundle, self._shown = bundle, shown
         self._links = SegmentLinks(bundle, shown)
         self._hadSurface = False
         self._outline = 1.0
@@ -64,6 +65,18 @@ class LiveSegmentation:
     def segmentId(self, label: Label) -> str:
         """Our segment of this label; empty where there is none."""
         return self._links.ids.get(label.value, "")
+
+    def resume(self, labels: np.ndarray, found: set[int]) -> None:
+        """Go on from what an earlier session has written into the segmentation; its user's changes stay.
+
+        Args:
+            labels: as the worker had said them, (I, J, K).
+            found: values of them that became segments.
+        """
+        earlier = LiveSegmentation(self._volume, self._bundle, self.node, self._shown)
+        earlier.labels = labels
+        earlier._links.adopt(self.node.GetSegmentation(), found)
+        self._earlier = earlier
 
     def respected(self) -> tuple[list[str], list[str]]:
         """Names of our segments that were left alone because they are completed, and of those written though hidden."""

@@ -36,6 +36,19 @@ def starting(continues: bool) -> str:
     return _("Going on from what was read") if continues else _("Starting the worker")
 
 
+def again(progress: Progress) -> str:
+    """The same while a loaded result is read again."""
+    return _("Reading again what was read: {said}").format(said=stage(progress))
+
+
+def notTheSame() -> str:
+    """Where the changes of a user cannot be told apart."""
+    return _(
+        "What was read for the loaded result could not be read again in the same way, so what you had changed in it is "
+        "replaced; Undo brings it back."
+    )
+
+
 def stage(progress: Progress) -> str:
     """One line under the progress bar: patch 12 of 30, 1 min 02 s left; slice 12 of 162, 40 s left."""
     if progress.stage == "patches" and progress.total:

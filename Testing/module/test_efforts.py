@@ -7,7 +7,7 @@ import qt
 import slicer
 from bench import makeBundle, makeVolume
 
-from EfficientSegBridge import efforts, paces
+from EfficientSegBridge import efforts, paces, words
 from EfficientSegBridge.efforts import Reading
 from EfficientSegBridge.paces import Paces
 from EfficientSegBridge.parameters import Parameters
@@ -48,11 +48,18 @@ class TestEfforts(unittest.TestCase):
 
     def test_mores_tip_says_which_patches_and_whether_they_are_read_again(self) -> None:
         place = efforts.EFFORTS.index(60)
-        said = efforts.moreTip(place, Reading(30, 40), PACE, remembered=True)
+        said = efforts.moreTip(place, Reading(30, 40), PACE)
         self.assertIn("Read patches 31 to 40 of 40", said)
         self.assertIn("nothing is read twice", said)
         self.assertIn("About 24 s", said)
-        self.assertIn("computed anew", efforts.moreTip(place, Reading(30, 40), PACE, remembered=False))
+        lost = efforts.moreTip(place, Reading(30, 40, "lost"), PACE)
+        self.assertIn("computed anew", lost)
+        whole = words.duration(efforts.seconds(place, PACE))
+        self.assertIn(f"About {whole}.", lost)
+        loaded = efforts.moreTip(place, Reading(30, 40, "loaded"), PACE)
+        self.assertIn("loaded with its scene, so what was read is read again first; your changes stay", loaded)
+        self.assertIn(f"About {whole}.", loaded)
+        self.assertEqual(efforts.label(place, PACE, Reading(30, 40, "loaded")), f"≈ {whole}")
 
 
 class TestPaces(unittest.TestCase):

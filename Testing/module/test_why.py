@@ -162,7 +162,7 @@ class TestRecord(ReviewedCase):
         self.assertTrue(waitUntil(lambda: self.ui.patchesTable.rowCount == 3, 5))
         self.assertEqual(self.cell(0, CHANGED), "12 ml")
         self.assertTrue(self.ui.patchesLabel.text.startswith(said))
-        self.assertIn("computing anew", self.ui.patchesLabel.text)
+        self.assertIn("it is read again", self.ui.patchesLabel.text)
         self.assertIn("Trust the detail patches: Liver.", self.ui.weightsLabel.text)
         self.assertFalse(self.ui.chartButton.isHidden())
         self.assertTrue(waitUntil(lambda: self.cell(1, WHERE).startswith("Liver"), 5))
