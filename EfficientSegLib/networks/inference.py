@@ -159,8 +159,10 @@ class _OneDNN(nn.Conv3d):
 
 
 def _weights_to_bfloat16(network: nn.Module) -> None:
+    """All but those of modules that say `in_float32`: these also see to it that autocast is off inside."""
+    exact = {layer for part in network.modules() if getattr(part, "in_float32", False) for layer in part.modules()}
     for layer in network.modules():
-        if isinstance(layer, (nn.Linear, *_CONVOLUTIONS)):
+        if isinstance(layer, (nn.Linear, *_CONVOLUTIONS)) and layer not in exact:
             layer.to(torch.bfloat16)
 
 

@@ -3,6 +3,9 @@
 Source: STP + MTA + UNETR (arXiv 2303.06522), equation 1; its code, which is followed, splits the first layer's channels
 into the token's own and those that are averaged, where the paper joins the token itself with the average. The same head
 is DynamicViT's (arXiv 2106.02034), equations 1 to 4.
+
+Scores are float32, and calculated in it, whatever the precision around them: half precision gives hundreds of tokens
+the same score.
 """
 
 import torch
@@ -13,6 +16,8 @@ from EfficientSegLib.networks.tokens.transformer import layer_norm
 
 class ScoreHead(nn.Module):
     """Tokens (B, n, W), without the class token -> numbers (B, n, outputs), float32, before any sigmoid."""
+
+    in_float32 = True  # for networks.inference
 
     def __init__(self, width: int, outputs: int = 1) -> None:
         super().__init__()
@@ -27,10 +32,11 @@ class ScoreHead(nn.Module):
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
         """`present`: weight of each token in the mean, (B, n); None is one each."""
-        own, shared = self.read(tokens).chunk(2, dim=2)
-        if present is None:
-            mean = shared.mean(1, keepdim=True)
-        else:
-            weights = present.to(shared.dtype)[..., None]
-            mean = (shared * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
-        return self.judge(torch.cat((own, mean.expand_as(own)), dim=2)).float()
+        with torch.autocast(tokens.device.type, enabled=False):
+            own, shared = self.read(tokens.float()).chunk(2, dim=2)
+            if present is None:
+                mean = shared.mean(1, keepdim=True)
+            else:
+                weights = present[..., None].float()
+                mean = (shared * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)
+            return self.judge(torch.cat((own, mean.expand_as(own)), dim=2))

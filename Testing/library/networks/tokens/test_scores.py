@@ -9,7 +9,14 @@ def test_it_says_one_number_or_more_of_every_token_in_float32():
     torch.manual_seed(0)
     x = torch.randn(2, 9, 12)
     assert ScoreHead(12)(x).shape == (2, 9, 1) and ScoreHead(12, outputs=2)(x).shape == (2, 9, 2)
-    assert ScoreHead(12).bfloat16()(x.bfloat16()).dtype == torch.float32
+
+
+def test_it_calculates_in_float32_whatever_the_precision_around_it():
+    torch.manual_seed(0)
+    head, x = ScoreHead(12), torch.randn(2, 9, 12)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = head(x)
+    assert inside.dtype == torch.float32 and torch.equal(inside, head(x))
 
 
 def test_scores_follow_the_tokens_wherever_they_stand():
