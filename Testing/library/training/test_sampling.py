@@ -110,8 +110,9 @@ def test_other_models_and_other_processes_have_no_picture(tiny_json, data_folder
     run = Run(config(tiny_json, picture_every=2), data_folder, Place(1, 1))
     assert Sampling.of(run, data_folder, tmp_path, keep=False) is None
     unet = {"name": "unet", "options": {"channels": [4, 6, 6], "strides": [2, 2, 1]}}
-    tiny_json["bundle"] |= {"network": unet, "strategy": {"name": "sliding_window"}}
-    patches = {"name": "patch", "options": {"patch_size": [16, 16, 16]}}
+    size = {"patch_size": [16, 16, 16]}
+    tiny_json["bundle"] |= {"network": unet, "strategy": {"name": "sliding_window", "options": size}}
+    patches = {"name": "patch", "options": size}
     run = Run(config(tiny_json, picture_every=2, recipe=patches), data_folder, Place(0, 1))
     assert Sampling.of(run, data_folder, tmp_path, keep=False) is None
 
