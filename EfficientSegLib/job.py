@@ -14,6 +14,7 @@ from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
 from EfficientSegLib.files import replacing
 from EfficientSegLib.kept import ModelKeeper, RunKeeper
+from EfficientSegLib.patch_memory import patch_size
 from EfficientSegLib.protocol import Finished, Request, Started
 from EfficientSegLib.reporter import TOKENS, Emit, Reporter, write_labels
 
@@ -189,7 +190,7 @@ def _read(request: Request, bundle: Bundle, reporter: Reporter) -> "Volume":
     _check_size(request, bundle, image.shape, image.spacing_mm)
     suitability.check_grid(image.shape, image.spacing_mm, image.direction)
     suitability.check_intensities(image.array, bundle.modality, image.modality)
-    patch = bundle.network.options.get("patch_size")
+    patch = patch_size(bundle.network, bundle.strategy.options)
     odd = suitability.warnings(
         image.array, image.spacing_mm, bundle.modality, bundle.preprocess, patch, image.modality, image.direction
     )

@@ -13,6 +13,7 @@ from typing import Any
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.errors import DeviceError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.patch_memory import FEATURE_BYTES, USUAL, pass_bytes, patch_size, widest
 from EfficientSegLib.slice_memory import slices_mb
 
 MB = 1 << 20
@@ -24,7 +25,6 @@ WEIGHTS_TIMES = 2.5  # the file, the network, and its form for inference while i
 INPUT_BYTES = 13  # per voxel: as read and its copy, real numbers, labels, coarse labels
 PREPARED_BYTES = 12  # per voxel at the bundle's spacing: resampled, oriented, padded
 LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
-FEATURE_BYTES = 4.0  # per voxel and channel of the first level
 SLAB_CELLS, SLAB_MB, SLAB_COPIES = 18, 256.0, 4  # logits on the way back to the input grid
 CHOOSING = ("nmsw", "random_foreground")  # strategies that read top_k patches; of others all logits are counted
 
@@ -112,8 +112,9 @@ def estimate_memory_mb(
     if name == "slices":
         return loaded + slices_mb(shape, spacing_mm, bundle, chosen, overlapping)
     grid = [max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)]
-    prepared, logits, features = _product(grid), bundle.num_labels * 4, _widest(network) * FEATURE_BYTES
-    patch = _product(network.get("patch_size") or chosen.get("patch_size") or (128, 128, 128))
+    prepared, logits, features = _product(grid), bundle.num_labels * 4, widest(network) * FEATURE_BYTES
+    size = patch_size(bundle.network, chosen) or USUAL
+    patch, activations = _product(size), pass_bytes(bundle.network, size)
     is_nmsw = bundle.network.name == "nmsw"
     small = prepared / _product(network.get("downsampling", (3, 3, 3))) if is_nmsw else 0
     read = chosen.get("top_k", 5) if name in CHOOSING else None
@@ -123,7 +124,7 @@ def estimate_memory_mb(
         _product(shape) * INPUT_BYTES
         + prepared * PREPARED_BYTES
         + small * (2 * logits + features)
-        + patch * (LOGITS_COPIES * logits + features)
+        + patch * (LOGITS_COPIES * logits + activations)
     )
     return loaded + voxels / MB + min(kept, chosen.get("memory_mb", 2000.0)) + min(slab, SLAB_MB) * SLAB_COPIES
 
@@ -189,16 +190,6 @@ def _product(values) -> int:
     for value in values:
         result *= int(value)
     return result
-
-
-def _widest(options: dict) -> int:
-    """Channels of the first level of the networks in a bundle's options; the paper's 32 where none are given."""
-    first = [
-        part["channels"][0]
-        for part in (options, options.get("global_options", {}), options.get("local_options", {}))
-        if part.get("channels")
-    ]
-    return max(first, default=32)
 
 
 def _text(path: str) -> str:

@@ -26,7 +26,7 @@ LAYERS = [
             "suitability",
             "terminology",
         },
-        *{"orientation", "overlaps", "rules", "slice_memory", "stacks"},
+        *{"orientation", "overlaps", "patch_memory", "rules", "slice_memory", "stacks"},
     },
     {
         *{"volume", "dicom", "headers", "nifti", "seg_nrrd", "study_tree"},
