@@ -6,8 +6,9 @@ import unittest
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
-from EfficientSegBridge import help_pages, pip_words, setup_checks
+from EfficientSegBridge import coarse_source, help_pages, patch_words, pip_words, setup_checks, words
 
 HELP = help_pages.FOLDER / help_pages.TROUBLESHOOTING
 BRIDGE = Path(setup_checks.__file__).parent
@@ -84,13 +85,21 @@ class TestTroubleshooting(unittest.TestCase):
         found = {text for path, where in SOURCES.items() for text in said(path, *where)}
         return found | {kind.why for kind in (*pip_words.KINDS, pip_words.UNKNOWN)}
 
+    def aboutScenes(self) -> set[str]:
+        """What is said of a result that was loaded with its scene."""
+        recorded = [SimpleNamespace(kept=kept, changes=None) for kept in ("all", "places", "")]
+        return {words.notTheSame(), patch_words.loaded(), *(coarse_source.trouble(record) for record in recorded)}
+
+    def test_what_is_said_of_loaded_scenes_has_an_entry(self) -> None:
+        self.assertEqual(self.aboutScenes() - self.headings, set())
+
     def test_every_failure_has_an_entry(self) -> None:
         failures = self.failures()
         self.assertGreater(len(failures), 35)
         self.assertEqual(failures - self.headings, set())
 
     def test_no_entry_is_about_what_nobody_says(self) -> None:
-        ours = {"Shape and spacing.", "Kind of image."}
+        ours = {"Shape and spacing.", "Kind of image.", *self.aboutScenes()}
         self.assertEqual(self.headings - self.failures() - ours, set())
 
     def test_every_subject_of_the_preflight_can_be_found(self) -> None:
@@ -125,9 +134,9 @@ class TestPipWords(unittest.TestCase):
     )
 
     def test_each_way_of_failing_is_told_apart(self) -> None:
-        for text, words in self.SAID:
+        for text, reason in self.SAID:
             with self.subTest(text):
-                self.assertIn(words, pip_words.explain(text).why)
+                self.assertIn(reason, pip_words.explain(text).why)
                 self.assertTrue(pip_words.explain(text).mend)
 
 

@@ -187,6 +187,7 @@ class TestTutorial(unittest.TestCase):
         tables = {"result": ui.statisticsTable, "why": ui.patchesTable, "review": ui.reviewTable}
         if name in tables:
             self.assertTrue(waitUntil(lambda: self.isSaid(tables[name]), 120), "… instead of words")
+            self.assertTrue(waitUntil(self.isSettled, 120), "places are still being put into words")
         image, root = self.panelPicture(), self.widget.parent
         top = button.mapTo(root, qt.QPoint(0, 0)).y() if button is not None else 0
         bottom = top + button.height if button is not None else ui.resultButton.mapTo(root, qt.QPoint(0, 0)).y()
@@ -200,6 +201,9 @@ class TestTutorial(unittest.TestCase):
         image = qt.QImage(str(path))
         path.unlink()
         return image
+
+    def isSettled(self) -> bool:
+        return not any(section._steps.busy for section in self.panel._sections if hasattr(section, "_steps"))
 
     @staticmethod
     def isSaid(table) -> bool:
