@@ -135,6 +135,9 @@ class TokenUNETR(nn.Module):
     """What the sparse and the dense network share. Meets `PatchModel`, for patches of one size."""
 
     paper_counter = "torchprofile"  # for evaluation.cost: the convention of the published multiply-adds
+    torch_only = (
+        "It takes one size of patch, tells when tokens were dropped, and may drop fewer: a converted form cannot."
+    )
     undecayed = ("first", "positions", "depth_tokens", "mask")  # for training.parameters: learned tokens and positions
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 
-from EfficientSegLib import networks
-from EfficientSegLib.errors import OptionError
+from EfficientSegLib import devices, networks
+from EfficientSegLib.errors import DeviceError, OptionError
 from EfficientSegLib.networks import PatchModel, TokenModel
 from EfficientSegLib.networks.inference import for_inference, for_training
+from EfficientSegLib.networks.openvino import for_openvino
 from EfficientSegLib.networks.stp_unetr import DenseUNETR, Options
 from EfficientSegLib.networks.tokens.encoding import Parted, Tokens
 
@@ -25,6 +26,10 @@ KINDS = [
     {"selection": "dynamic_vit"},
     {"selection": "dynamic_vit", "completion": "mim"},
 ]
+
+needs_bf16 = pytest.mark.skipif(
+    devices.why_no_bfloat16("cpu") is not None, reason="this processor calculates bfloat16 by imitation only"
+)
 
 
 def build(**options):
@@ -139,6 +144,24 @@ def test_the_settings_for_inference_change_no_answer_and_no_choice(options):
             logits, depths = fast.with_depths(image())
             assert torch.equal(depths, plain.with_depths(image())[1]) and depths.dtype == torch.uint8
             assert torch.equal(logits, fast(image()))
+
+
+@needs_bf16
+def test_bfloat16_asks_scores_of_float32_and_keeps_nearly_all_choices():
+    model = for_inference(build().eval(), "bf16")
+    heads = [layer for pruning in model.encoder.prunings for layer in pruning.modules()]
+    assert {parameter.dtype for layer in heads for parameter in layer.parameters()} == {torch.float32}
+    assert model.encoder.blocks[0].mlp[0].weight.dtype == torch.bfloat16
+    plain = build().eval()
+    with torch.inference_mode():
+        logits, depths = model.with_depths(image())
+        assert logits.dtype == torch.float32 and depths.dtype == torch.uint8
+        assert (depths == plain.with_depths(image())[1]).float().mean() > 0.8  # random scores lie close together
+
+
+def test_openvino_is_refused_with_the_reason():
+    with pytest.raises(DeviceError, match="OpenVINO cannot run SparseUNETR.*one size of patch.*'torch'"):
+        for_openvino(build())
 
 
 def test_presets_are_the_papers():
