@@ -1,0 +1,184 @@
+"""What dropping tokens gains: STP + MTA + UNETR beside the dense UNETR with the same decoder, the paper's full size.
+
+    python Testing/benchmarks/tokens.py [--device cuda] [--threads 1] [--rounds 2] [--repetitions 2]
+
+Every measurement is a process of its own (`--one`), so that its peak memory is its own; dense and sparse take turns, so
+that other work on the machine hits both. On a CPU with one thread the seconds are those of the processor, which other
+work lengthens little; else those of the clock. Weights are random: they change neither time nor memory. The table goes
+to results/transformers/speed-tokens.md.
+"""
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+TARGET = ROOT / "Testing" / "benchmarks" / "results" / "transformers" / "speed-tokens.md"
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+from EfficientSegLib import devices, networks, resources  # noqa: E402
+from EfficientSegLib.evaluation.cost import count  # noqa: E402
+from EfficientSegLib.networks.inference import for_inference, for_training  # noqa: E402
+from EfficientSegLib.training.losses import SampleLoss  # noqa: E402
+
+CASES = {  # title, options, channels, labels, target of inference in %
+    "btcv": ("96³, r = 0.9, decoder v2", {"preset": "btcv"}, 1, 14, 24),
+    "brats": ("128³, r = 0.75, decoder v1", {"preset": "brats"}, 4, 3, 60),
+}
+KINDS = {"dense": {"selection": "none"}, "sparse": {}}
+TRAINING_TARGET = "97 to 120"
+
+
+def build(case: str, kind: str) -> nn.Module:
+    _, options, channels, labels, _ = CASES[case]
+    torch.manual_seed(0)
+    return networks.build("stp_unetr", {**options, **KINDS[kind]}, channels, labels)
+
+
+def one(given: argparse.Namespace) -> dict:
+    """The best of some passes, and the most memory that this process ever held; seconds and megabytes."""
+    torch.set_num_threads(given.threads)
+    model = build(given.case, given.kind)
+    size, device = model.patch_size, torch.device(given.device)
+    _, _, channels, labels, _ = CASES[given.case]
+    patch = torch.randn(1, channels, *size).to(device)
+    target = torch.randint(labels, size).to(device)
+    if given.task == "training":
+        run = _training(for_training(model).to(device).train(), patch, target, labels)
+    else:
+        run = _inference(for_inference(model, "fp32" if given.task == "inference" else "bf16").to(device), patch)
+    resources.release_memory()
+    before = resources.current_memory_mb()
+    resources.forget_peak()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    clock = time.process_time if device.type == "cpu" and given.threads == 1 else time.perf_counter
+    seconds = []
+    for _ in range(given.repetitions + 1):
+        began = clock()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(clock() - began)
+    peak = torch.cuda.max_memory_allocated() / resources.MB if device.type == "cuda" else resources.peak_memory_mb()
+    return {"seconds": min(seconds[1:] or seconds), "peak": peak, "before": before}
+
+
+def _inference(model: nn.Module, patch: torch.Tensor):
+    def run() -> None:
+        with torch.inference_mode():
+            model(patch)
+
+    return run
+
+
+def _training(model: nn.Module, patch: torch.Tensor, target: torch.Tensor, labels: int):
+    """One step: forward, Dice and cross-entropy, backward, AdamW; the batch is one patch."""
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
+    cost = SampleLoss(torch.ones(labels, dtype=torch.bool, device=patch.device))
+    patch = patch.contiguous(memory_format=torch.channels_last_3d)
+
+    def run() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        cost(model(patch), target).backward()
+        optimiser.step()
+
+    return run
+
+
+def measured(given: argparse.Namespace, task: str, case: str) -> dict[str, dict]:
+    """Of each kind the fastest process and the highest peak."""
+    found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
+    for _ in range(given.rounds):
+        for kind, rows in found.items():
+            command = [sys.executable, __file__, "--one", "--task", task, "--case", case, "--kind", kind]
+            command += ["--device", given.device, "--threads", str(given.threads)]
+            command += ["--repetitions", str(given.repetitions)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            print(task, case, kind, rows[-1], flush=True)
+    return {
+        kind: {"seconds": min(row["seconds"] for row in rows), "peak": max(row["peak"] for row in rows)}
+        for kind, rows in found.items()
+    }
+
+
+def row(given: argparse.Namespace, task: str, case: str) -> str:
+    title, _, channels, _, target = CASES[case]
+    found = measured(given, task, case)
+    dense, sparse = found["dense"], found["sparse"]
+    with torch.device("meta"):
+        models = [build(case, kind) for kind in KINDS]
+    macs = [count(model, model.patch_size, channels).macs for model in models]
+    paper = TRAINING_TARGET if task == "training" else str(target)
+    cells = [
+        task,
+        title,
+        f"{dense['seconds']:.2f}",
+        f"{sparse['seconds']:.2f}",
+        f"**{100 * (dense['seconds'] / sparse['seconds'] - 1):+.0f} %**",
+        f"+{paper} %",
+        f"{100 * (macs[0] / macs[1] - 1):+.0f} %",
+        f"{dense['peak'] / 1024:.2f}",
+        f"{sparse['peak'] / 1024:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def text(given: argparse.Namespace, rows: list[str]) -> str:
+    clock = "of the processor" if given.device == "cpu" and given.threads == 1 else "by the clock"
+    options = f"--device {given.device} --threads {given.threads} --rounds {given.rounds}"
+    options += f" --repetitions {given.repetitions}"
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    passes = f"the best of {given.repetitions} behind a first one" if given.repetitions else "of the first pass"
+    held = "on the GPU" if given.device == "cuda" else "by the process, libraries and weights too"
+    return f"""# What dropping tokens gains in time and memory
+
+`python Testing/benchmarks/tokens.py {options}`, {today}, torch {torch.__version__}. One {given.device} \
+({given.threads} thread{"s" * (given.threads > 1)}), batches of one patch, the paper's ViT-B (width 768, 12 blocks), \
+random weights. Dense is the UNETR with tokens of 8 voxels and the same decoder. Seconds are {clock}, {passes}, in \
+{given.rounds} process{"es" * (given.rounds > 1)} of each kind, which take turns; GB are all that was held {held}, at \
+the highest. Training is one whole step: forward, Dice and cross-entropy, backward, AdamW. The gain is in patches per \
+second; beside it are the paper's, measured on a GPU, and what the multiply-adds would allow.
+
+| task | patch | dense, s | sparse, s | gain | paper | multiply-adds | dense, GB | sparse, GB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+""" + "".join(f"{row}\n" for row in rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="processes of each kind")
+    parser.add_argument("--repetitions", type=int, default=1, help="passes behind the first one")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--output", type=Path, default=TARGET)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    for name, choices in (("task", ("inference", "inference bf16", "training")), ("case", CASES), ("kind", KINDS)):
+        parser.add_argument(f"--{name}", choices=tuple(choices), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(one(given)))
+        return
+    tasks = ["inference", "training"]
+    if given.device == "cpu" and devices.why_no_bfloat16("cpu") is None:
+        tasks.append("inference bf16")
+    rows = []
+    for task in tasks:
+        for case in given.cases:
+            rows.append(row(given, task, case))
+            given.output.parent.mkdir(parents=True, exist_ok=True)
+            given.output.write_text(text(given, rows), encoding="utf-8")
+    print(given.output.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
