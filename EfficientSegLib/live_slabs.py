@@ -1,9 +1,11 @@
 """A run that reads while labels are made: each slab of the input volume is shown as soon as it is done."""
 
 import time
+from math import prod
 
 import numpy as np
 
+from EfficientSegLib import ending
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.geometry import PatchBox, ScoredBox, whole
 from EfficientSegLib.listener import Listener
@@ -11,6 +13,7 @@ from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.pace import PARTIAL_SECONDS, PARTIAL_SHARE
 from EfficientSegLib.preprocess import Prepared
 from EfficientSegLib.restore import LogitField, restore_labels
+from EfficientSegLib.slab_pace import SlabPacing
 from EfficientSegLib.strategies import PatchLogits, Watcher
 
 BEGIN, END = 0.1, 0.95  # shares of the whole run between which is read
@@ -42,15 +45,18 @@ class LiveSlabs(Watcher):
         self._region = region
         self._masks = masks
         self._begin = BEGIN
-        self._since = time.perf_counter()
+        self._pace = SlabPacing()
+        self._began = time.perf_counter()
         self._read, self._total = 0, 0
-        self._pending: PatchBox | None = None  # labels that nobody has seen yet
+        self._done_box: PatchBox | None = None  # labels that are made
+        self._pending: PatchBox | None = None  # of them, those that nobody has seen yet
         self._is_shown = False
         self._shown_at, self._cost = 0.0, 0.0
         # Where nobody looks, labels on the way need not be handed on.
         self._has_viewer = type(listener).partial is not Listener.partial
 
     def moved(self, device: str, precision: str, why: str) -> None:
+        self._pace.moved()
         self._listener.warn(why)
         self._listener.moved(device, precision)
 
@@ -64,18 +70,19 @@ class LiveSlabs(Watcher):
         """Everything is read: there is nothing to choose."""
 
     def searched(self, done: int, total: int) -> None:
-        left = self._seconds_each(done) * (2 * total - done)  # the second pass takes as long as the first
+        left = self._pace.searched(done, total)
         self._listener.progress("extent", BEGIN + (SEARCHED - BEGIN) * done / total, done, total, left)
         if done == total:
-            self._begin, self._since = SEARCHED, time.perf_counter()
+            self._begin, self._began = SEARCHED, time.perf_counter()
 
     def refined(self, logits: PatchLogits | None, box: PatchBox | None, read: int, total: int) -> None:
         self._read, self._total = read, total
-        left = self._seconds_each(read) * (total - read)
+        left = self._pace.read(read, total)
         self._listener.progress(self._unit, self._begin + (END - self._begin) * read / total, read, total, left)
 
     def labels(self, logits: LogitField) -> np.ndarray:
         """Labels of the input volume, (I, J, K): reads everything, and shows it on the way."""
+        self._pace.voxels = prod(self._prepared.source_shape)
         values, report = self._bundle.channel_values, self._done if self._has_viewer else None
         labels = restore_labels(logits, self._prepared, values, None, self._region, report, self._masks)
         return np.ascontiguousarray(labels)
@@ -83,24 +90,30 @@ class LiveSlabs(Watcher):
     def ended(self) -> None:
         """The labels are made."""
         if self._read:
-            spent = time.perf_counter() - self._since
+            spent = time.perf_counter() - self._began
             self._listener.pace(spent / self._read, spent, 0.0, self._total)
 
     def _done(self, labels: np.ndarray, slab: PatchBox) -> None:
         """Show the labels so far: first all of them, later what was done since, and not too often."""
+        self._pace.made(prod(slab.shape))
+        self._show(labels, slab)
+        self._pace.resume()
+
+    def _show(self, labels: np.ndarray, slab: PatchBox) -> None:
         self._pending = slab if self._pending is None else _around(self._pending, slab)
+        self._done_box = slab if self._done_box is None else _around(self._done_box, slab)
         now = time.perf_counter()
         wait = max(PARTIAL_SECONDS, self._cost * (1 / PARTIAL_SHARE - 1))
         if not 0 < self._read < self._total or (self._is_shown and now - self._shown_at < wait):
             return  # nothing is read yet, or the final labels are near
         box = self._pending if self._is_shown else whole(self._prepared.source_shape)
         self._listener.partial(np.ascontiguousarray(labels[box.slices()]), box, self._read, self._total)
+        if not self._is_shown:
+            done = labels[self._done_box.slices()]
+            self._pace.ending = ending.cleaning(done, self._bundle) * labels.size / done.size
         # The first holds the whole volume and happens once: it says nothing about what the next ones cost.
         self._cost = time.perf_counter() - now if self._is_shown else 0.0
         self._pending, self._is_shown, self._shown_at = None, True, time.perf_counter()
-
-    def _seconds_each(self, done: int) -> float:
-        return (time.perf_counter() - self._since) / done
 
 
 def _around(one: PatchBox, other: PatchBox) -> PatchBox:
