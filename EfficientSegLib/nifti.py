@@ -46,7 +46,7 @@ def is_whole(path: Path) -> bool:
     """Whether all voxels that the header promises are there; True for a file that is not NIfTI inside."""
     fields = _fields(path)
     if fields is None:
-        return path.stat().st_size > 0
+        return len(_header(path)) >= min(FIELDS)
     dim = fields["dim"]
     expected = int(fields["offset"][0]) + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * fields["bits"][0] // 8
     data_path = _sibling(path, ".hdr", ".img")
@@ -155,18 +155,30 @@ def _quaternion_rows(turn: tuple[float, ...], pixdim: tuple[float, ...]) -> np.n
 
 
 def _fields(path: Path) -> dict[str, tuple] | None:
-    path = _sibling(path, ".img", ".hdr")
-    with gzip.open(path) if _is_packed(path) else open(path, "rb") as file:
-        try:
-            header = file.read(max(FIELDS))
-        except (EOFError, OSError, zlib.error):
-            return None
+    header = _header(path)
     for order in "<>":
         size = struct.unpack_from(f"{order}i", header)[0] if len(header) >= min(FIELDS) else 0
         if size in FIELDS and len(header) >= size:
             fields = {name: struct.unpack_from(order + kind, header, at) for name, (kind, at) in FIELDS[size].items()}
             return {**fields, "order": (order,)}
     return None
+
+
+def _header(path: Path) -> bytes:
+    """The first bytes of a file, unpacked, as far as they are there."""
+    path = _sibling(path, ".img", ".hdr")
+    with open(path, "rb") as file:
+        raw = file.read(BLOCK) if _is_packed(path) else file.read(max(FIELDS))
+    if not _is_packed(path):
+        return raw
+    try:
+        with gzip.open(path) as file:
+            return file.read(max(FIELDS))
+    except (EOFError, OSError, zlib.error):
+        try:
+            return zlib.decompressobj(wbits=31).decompress(raw, max(FIELDS))  # what there is of a file that is cut off
+        except zlib.error:
+            return b""
 
 
 def _sibling(path: Path, own: str, wanted: str) -> Path:

@@ -158,9 +158,11 @@ def _output_path(source: Path, given: str | None) -> Path:
 @contextmanager
 def _scratch_beside(output: Path) -> Iterator[Path]:
     """A folder on the disk of the result, so that the result can be moved into place in one step."""
+    own = f".efficientseg-{socket.gethostname()}-"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".efficientseg-", dir=output.parent))
+        _remove_orphans(output.parent, own)
+        folder = Path(tempfile.mkdtemp(prefix=f"{own}{os.getpid()}-", dir=output.parent))
     except OSError as error:
         raise VolumeError(
             f"Nothing can be written to {output.parent}.", why=f"{error.strerror}.", mend="Choose another folder."
@@ -169,6 +171,14 @@ def _scratch_beside(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_orphans(folder: Path, own: str) -> None:
+    """Remove what processes of this machine have left that were killed before they could."""
+    for left in folder.glob(f"{own}*-*"):
+        pid = left.name.removeprefix(own).partition("-")[0]
+        if pid.isdigit() and not is_running(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
