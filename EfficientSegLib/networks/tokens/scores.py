@@ -32,7 +32,8 @@ class ScoreHead(nn.Module):
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
         """`present`: weight of each token in the mean, (B, n); None is one each."""
-        with torch.autocast(tokens.device.type, enabled=False):
+        kind = "cpu" if tokens.is_meta else tokens.device.type  # tensors without values know no autocast
+        with torch.autocast(kind, enabled=False):
             own, shared = self.read(tokens.float()).chunk(2, dim=2)
             if present is None:
                 mean = shared.mean(1, keepdim=True)
