@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 from EfficientSegLib import job, protocol
 from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
-from EfficientSegLib.environment import ROOT
+from EfficientSegLib.environment import ROOT, is_running
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -219,6 +220,20 @@ def test_a_training_without_its_configuration_fails_in_words(tmp_path, capsys):
     given = ["train", str(tmp_path / "no.json"), "--data", str(tmp_path), "--output", str(tmp_path / "out")]
     assert main(given) == 1
     assert "no.json" in capsys.readouterr().err
+
+
+def test_what_a_killed_command_has_left_is_gone_with_the_next_one_and_nothing_else(segment, tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = {"gone": f"{socket.gethostname()}-{gone.pid}-a1", "here": f"{socket.gethostname()}-{os.getpid()}-a1"}
+    names |= {"elsewhere": f"another-machine-{gone.pid}-a1", "queue": "scratch"}
+    folders = {kind: tmp_path / f".efficientseg-{name}" for kind, name in names.items()}
+    for left in folders.values():
+        left.mkdir()
+        (left / "labels.npy").write_bytes(b"half")
+    assert segment("-o", "out.nrrd", "--patches", "coarse") == 0
+    left = {path.name for path in tmp_path.iterdir() if path.name.startswith(".efficientseg")}
+    assert left == {folders[kind].name for kind in ("here", "elsewhere", "queue")}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")

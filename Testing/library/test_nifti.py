@@ -106,6 +106,22 @@ def test_a_header_with_its_image_in_a_second_file_is_read_and_checked(tmp_path):
         read(tmp_path / "x.hdr")
 
 
+@pytest.mark.parametrize("kept", [12, 40, 100, 150, 200, 260])
+def test_a_packed_scan_that_is_cut_off_in_its_header_is_said_to_be(tmp_path, kept):
+    path = tmp_path / "x.nii.gz"
+    random = np.random.default_rng(0).integers(-1000, 1000, (8, 9, 10), dtype=np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(random), str(path))
+    assert is_whole(path)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert not is_whole(path)
+
+
+def test_a_plain_scan_that_is_cut_off_in_its_header_is_said_to_be(tmp_path):
+    path = nifti(tmp_path / "x.nii")
+    path.write_bytes(path.read_bytes()[:200])
+    assert not is_whole(path)
+
+
 def test_a_rescaled_file_is_whole_and_its_values_are_rescaled(tmp_path):
     path = nifti(tmp_path / "x.nii")
     content = bytearray(path.read_bytes())
