@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def estimate_memory_mb(
     kept = (prepared if read is None else min(prepared, read * patch)) * logits / MB
     slab = grid[0] * grid[1] * SLAB_CELLS * logits / MB
     voxels = (
-        _product(shape) * INPUT_BYTES
+        _product(shape) * (INPUT_BYTES + (ceil(bundle.num_outputs / 8) if overlapping else 0))
         + prepared * PREPARED_BYTES
         + small * (2 * logits + features)
         + patch * (LOGITS_COPIES * logits + activations)

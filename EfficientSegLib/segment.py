@@ -17,6 +17,7 @@ from EfficientSegLib.listener import Listener
 from EfficientSegLib.live import Clock, Live, by_label, scored_in_source
 from EfficientSegLib.live_slabs import LiveSlabs
 from EfficientSegLib.networks.compact import unpack
+from EfficientSegLib.networks.independent import with_background
 from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.options import read_options
 from EfficientSegLib.overlaps import Masks
@@ -78,26 +79,31 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
     networks.check(bundle.network.name, bundle.network.options)
     strategies.check(bundle.strategy.name, bundle.strategy.options)
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_outputs)
-    _check_kind(bundle, isinstance(model, networks.SliceModel))
+    _check_kind(bundle, model)
     strategies.check_model(bundle.strategy.name, bundle.strategy.options, model)
     read_weights(bundle, model)
     if backend == "openvino":
         from EfficientSegLib.networks.openvino import for_openvino
 
-        return for_openvino(model.float(), precision, len(bundle.channels))
-    return for_inference(model.float(), precision).to(device)
+        ready = for_openvino(model.float(), precision, len(bundle.channels))
+    else:
+        ready = for_inference(model.float(), precision).to(device)
+    is_independent = bundle.outputs == "independent" and not isinstance(model, networks.SliceModel)
+    return with_background(ready) if is_independent else ready
 
 
-def _check_kind(bundle: Bundle, reads_slices: bool) -> None:
-    """A network of slices has independent outputs and is read by the strategy of slices, any other neither."""
+def _check_kind(bundle: Bundle, model: nn.Module) -> None:
+    """Which outputs a network has, and what reads it: of slices independent ones, of an overview exclusive ones."""
+    reads_slices = isinstance(model, networks.SliceModel)
     network = (
         f"Network {bundle.network.name!r} of bundle {bundle.name!r} reads {'slices' if reads_slices else 'volumes'}"
     )
     wanted = "independent" if reads_slices else "exclusive"
-    if bundle.outputs != wanted:
+    if bundle.outputs != wanted and (reads_slices or isinstance(model, networks.GlobalLocalModel)):
         raise BundleError(
             f"{network}, and its outputs are called {bundle.outputs}.",
-            why="A network of slices has a channel for each label; of volumes, one for background too, and one wins.",
+            why="A network of slices has a channel for each label. One with an overview has one for background too, "
+            "since it is where background does not win that it looks closer.",
             mend=f'Write "outputs": "{wanted}" into bundle.json, or get the bundle again.',
         )
     if reads_slices != (strategies.unit(bundle.strategy.name) == "slices"):

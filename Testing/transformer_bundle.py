@@ -43,7 +43,7 @@ def write_transformer_bundle(
         model = networks.build(network, options, in_channels=1, num_outputs=3)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / "weights.pt")
-    own = {} if hasattr(model, "patch_size") else {"patch_size": PATCHES[network]}
+    own = {} if hasattr(model, "patch_size") else {"patch_size": PATCHES.get(network)}
     bundle = Bundle(
         schema=bundles.SCHEMA,
         name=folder.name,

@@ -5,7 +5,8 @@ Shapes: B batch, C channels, L labels (background included), I J K voxel axes; o
 stack, K sigmoid channels (one per label, no background), H W pixel axes.
 
 What `num_outputs` counts: of networks over volumes the labels, background included, of which a voxel has exactly one
-(softmax); of `SliceModel`s the labels without background, each its own sigmoid channel, so that labels may overlap.
+(softmax); of `SliceModel`s, and of `PatchModel`s whose bundle says that outputs are independent, the labels without
+background, each its own sigmoid channel, so that labels may overlap. Such a `PatchModel` is read through `independent`.
 """
 
 from importlib import import_module

@@ -95,3 +95,10 @@ def test_a_full_disk_is_refused_before_the_start(tmp_path):
 
 def test_labels_of_16_bit_with_their_partial_states_fit_into_the_estimate_of_the_disk():
     assert resources.result_mb((512, 512, 400)) >= 2 * (512 * 512 * 400 * 2) / resources.MB
+
+
+def test_overlapping_labels_take_a_byte_per_voxel_for_every_eight(bundle):
+    shape = (200, 200, 200)
+    plain = resources.estimate_memory_mb(shape, MM, bundle)
+    more = resources.estimate_memory_mb(shape, MM, bundle, overlapping=True)
+    assert more - plain == pytest.approx(200**3 / resources.MB)
