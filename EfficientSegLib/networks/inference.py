@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from EfficientSegLib.networks import GlobalLocalModel, PatchModel, SliceModel
 from EfficientSegLib.networks.inference_slices import slices_for_inference
+from EfficientSegLib.networks.small_convolution import SmallConvolution
 
 _CONVOLUTIONS = {nn.Conv2d: torch.channels_last, nn.ConvTranspose2d: torch.channels_last}
 _CONVOLUTIONS |= {nn.Conv3d: torch.channels_last_3d, nn.ConvTranspose3d: torch.channels_last_3d}
@@ -30,12 +31,19 @@ _MAKES_NEW = (nn.GroupNorm, nn.Linear, *_CONVOLUTIONS)  # modules whose output i
 
 
 def for_training(model: nn.Module) -> nn.Module:
-    """Change `model` in place for batches of one sample; returns it. State dictionaries stay interchangeable."""
+    """Change `model` in place for batches of one sample; returns it. State dictionaries stay interchangeable.
+
+    Convolutions over few voxels take the fast way that torch leaves out, see `small_convolution`.
+    """
     for parent, name, norm in _children(model, nn.InstanceNorm3d):
         if not norm.affine and not norm.track_running_stats:
             new = nn.BatchNorm3d(norm.num_features, norm.eps, affine=False, track_running_stats=False)
             setattr(parent, name, new)
-    return _channels_last(model)
+    _channels_last(model)
+    for layer in model.modules():
+        if SmallConvolution.fits(layer):
+            layer.__class__ = SmallConvolution  # the same parameters under the same names
+    return model
 
 
 def for_inference(model: nn.Module, precision: str = "fp32") -> nn.Module:
