@@ -32,7 +32,7 @@ class ScoreHead(nn.Module):
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
         """`present`: weight of each token in the mean, (B, n); None is one each."""
-        kind = "cpu" if tokens.is_meta else tokens.device.type  # tensors without values know no autocast
+        kind = tokens.device.type if tokens.device.type in ("cpu", "cuda") else "cpu"  # others may know no autocast
         with torch.autocast(kind, enabled=False):
             own, shared = self.read(tokens.float()).chunk(2, dim=2)
             if present is None:
