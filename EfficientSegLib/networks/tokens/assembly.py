@@ -1,6 +1,6 @@
 """From tokens of several depths back to one for every place: completion.
 
-Source: STP + MTA + UNETR (arXiv 2303.06522), section 2.2, multi-layer token assembly (MTA). Its paper has a learned
+Source: STP + MTA + UNETR (arXiv 2303.06522), multi-layer token assembly (MTA). Its paper has a learned
 token for each pruned layer; its code, which is followed, has one for the survivors too.
 """
 
@@ -56,7 +56,7 @@ class MaskTokens(Completion):
     One block as in MTA, where MAE has a decoder of eight, so that the two differ in one thing: what stands in the
     places of the dropped.
 
-    Source: MAE (arXiv 2111.06377), section 3, as STP + MTA + UNETR compares with it.
+    Source: MAE (arXiv 2111.06377), its decoder, as STP + MTA + UNETR compares with it.
     """
 
     def __init__(self, width: int, heads: int, grid: Index) -> None:

@@ -4,8 +4,8 @@ How many stay is only asked for, by a loss; so a batch cannot be cut to one leng
 from attention where it would leave them out. It costs what the dense network costs, and more: that attention is not
 fused. In inference the K tokens that most probably stay do, and only these are computed.
 
-Source: DynamicViT (arXiv 2106.02034): keep or drop by Gumbel-softmax (equation 5), masked attention (10, 11), ratio
-loss (14) with weight 2. Decided here: no distillation from a dense teacher; dropped tokens are completed as STP's are,
+Source: DynamicViT (arXiv 2106.02034): keep or drop by Gumbel-softmax, attention masking, ratio
+loss with weight 2. Decided here: no distillation from a dense teacher; dropped tokens are completed as STP's are,
 with the values that they had when they were dropped; the ratios asked for are those of the K in inference.
 """
 

@@ -63,7 +63,7 @@ class LearnedPruning(nn.Module):
     In training a kept token is multiplied by its mask M and a dropped one by 1 - M: both are 1, and carry the gradient
     of the relaxed draw. In inference nothing is drawn and nothing multiplied.
 
-    Source: STP + MTA + UNETR (arXiv 2303.06522), section 2.1.
+    Source: STP + MTA + UNETR (arXiv 2303.06522), soft top-K token pruning.
     """
 
     def __init__(self, width: int, noise: bool) -> None:
@@ -92,7 +92,7 @@ class AttendedPruning(nn.Module):
     chooses inside the block, between attention and MLP; here it is behind the block, where STP chooses, so that the two
     differ in one thing.
 
-    Source: EViT (arXiv 2202.07800), sections 3.1 and 3.2.
+    Source: EViT (arXiv 2202.07800), attentive tokens and fusion of the others.
     """
 
     def forward(self, block: Block, x: Tensor, front: int, count: int) -> Pruned:

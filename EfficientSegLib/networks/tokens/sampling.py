@@ -1,6 +1,6 @@
 """How many tokens stay, and which: top-K, in training of noisy scores through which gradients pass.
 
-Source: STP + MTA + UNETR (arXiv 2303.06522), section 2.1: Gumbel noise, soft mask, straight-through top-K.
+Source: STP + MTA + UNETR (arXiv 2303.06522): soft top-K token pruning.
 """
 
 import torch

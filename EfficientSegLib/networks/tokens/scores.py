@@ -2,7 +2,7 @@
 
 Source: STP + MTA + UNETR (arXiv 2303.06522), equation 1; its code, which is followed, splits the first layer's channels
 into the token's own and those that are averaged, where the paper joins the token itself with the average. The same head
-is DynamicViT's (arXiv 2106.02034), equations 1 to 4.
+is DynamicViT's prediction module (arXiv 2106.02034).
 
 Scores are float32, and calculated in it, whatever the precision around them: half precision gives hundreds of tokens
 the same score.

@@ -40,7 +40,7 @@ class Attention(nn.Module):
 
         Not fused: the gradient with respect to a token that is not seen is no part of the fused kernels.
 
-        Source: DynamicViT (arXiv 2106.02034), equations 10 and 11.
+        Source: DynamicViT (arXiv 2106.02034), attention masking.
         """
         queries, keys, values = self._parts(x)
         pairs = (queries.float() @ keys.float().transpose(2, 3)) * queries.shape[-1] ** -0.5
