@@ -39,7 +39,7 @@ def look(volume: Tensor, model: GlobalLocalModel, pad_value: float, fallback: Fa
     """
     padded, offset = pad_to(volume, model.patch_size, pad_value)
     shape = tuple(padded.shape[1:])
-    low = model.shrink(pad_to_multiple(padded, model.size_multiple, pad_value)[None])
+    low = model.shrink(_seen(padded, model.size_multiple, pad_value)[None])
 
     def propose(asked: GlobalLocalModel) -> Proposal:
         found = asked.propose(low.to(next(asked.parameters()).device), shape)
@@ -56,6 +56,16 @@ def look(volume: Tensor, model: GlobalLocalModel, pad_value: float, fallback: Fa
         scores=proposal.scores,
         foreground=proposal.foreground,
     )
+
+
+def _seen(volume: Tensor, multiple: Index, pad_value: float) -> Tensor:
+    """The volume (C, I, J, K), padded behind its end to what the global network can halve.
+
+    At its deepest it must not be a single cell: norms would have nothing to compare it with.
+    """
+    if all(length <= factor for length, factor in zip(volume.shape[1:], multiple)):
+        multiple = (*multiple[:2], 2 * multiple[2])
+    return pad_to_multiple(volume, multiple, pad_value)
 
 
 class CoarseField:

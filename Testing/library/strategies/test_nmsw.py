@@ -8,6 +8,7 @@ from torch.nn import functional
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox, whole
+from EfficientSegLib.networks.inference import for_inference
 from EfficientSegLib.strategies import Watcher, nmsw
 
 UNET = {"channels": [4, 8, 8], "strides": [2, 2, 1]}
@@ -165,3 +166,14 @@ def test_a_number_meant_as_at_most_reads_all_patches_of_a_small_volume(volume, m
 def test_a_plain_network_is_refused_with_the_strategy_that_fits(volume):
     with pytest.raises(OptionError, match="sliding_window"):
         predict(volume, networks.build("unet", UNET, 1, 2))
+
+
+def test_a_volume_so_small_that_the_overview_is_a_single_cell_is_read_all_the_same():
+    torch.manual_seed(0)
+    model = for_inference(networks.build("nmsw", {**OPTIONS, "patch_size": [8, 8, 8]}, 1, 3))
+    small = torch.randn(1, 6, 8, 7, generator=torch.Generator().manual_seed(1))
+    found = predict(small, model, top_k=1)
+    assert found.candidates == 1
+    with torch.inference_mode():
+        logits = found.logits.region(whole((6, 8, 7)))
+    assert logits.shape == (3, 6, 8, 7) and bool(torch.isfinite(logits).all())
