@@ -30,6 +30,12 @@ def check_kinds(model: nn.Module, config: TrainConfig) -> None:
             why=f"The network reads {'slices' if reads_slices else 'volumes'}, the recipe trains on the other.",
             mend="Use recipe 'segmate' and samples 'slices' for a network of slices, and for no other.",
         )
+    if not reads_slices and config.template.outputs == "independent":
+        raise OptionError(
+            f"The outputs of bundle {config.template.name!r} are independent, and the network is {network!r}.",
+            why=f"The recipe {config.recipe.name!r} trains labels that exclude each other, and the background.",
+            mend='Leave outputs out of the bundle, or write "exclusive".',
+        )
     if reads_slices and model.num_outputs != len(labels):
         raise OptionError(
             f"The network {network!r} has {model.num_outputs} outputs for {len(labels)} labels.",

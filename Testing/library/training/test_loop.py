@@ -265,3 +265,9 @@ def test_a_signal_keeps_all_that_was_done(tiny_json, data_folder, tmp_path, monk
         train(config(tiny_json), data_folder, tmp_path)
     assert torch.load(tmp_path / checkpoint.FILE, weights_only=True)["step"] == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_labels_of_volumes_that_may_overlap_are_refused_before_any_case_is_read(tiny_json, tmp_path):
+    tiny_json["bundle"]["outputs"] = "independent"
+    with pytest.raises(OptionError, match="outputs of bundle .* are independent.*exclude each other"):
+        Run(config(tiny_json), tmp_path / "nowhere", ALONE)
