@@ -48,8 +48,7 @@ class LiveSlabs(Watcher):
         self._pace = SlabPacing()
         self._began = time.perf_counter()
         self._read, self._total = 0, 0
-        self._done_box: PatchBox | None = None  # labels that are made
-        self._pending: PatchBox | None = None  # of them, those that nobody has seen yet
+        self._pending: PatchBox | None = None  # labels that nobody has seen yet
         self._is_shown = False
         self._shown_at, self._cost = 0.0, 0.0
         # Where nobody looks, labels on the way need not be handed on.
@@ -101,16 +100,13 @@ class LiveSlabs(Watcher):
 
     def _show(self, labels: np.ndarray, slab: PatchBox) -> None:
         self._pending = slab if self._pending is None else _around(self._pending, slab)
-        self._done_box = slab if self._done_box is None else _around(self._done_box, slab)
         now = time.perf_counter()
         wait = max(PARTIAL_SECONDS, self._cost * (1 / PARTIAL_SHARE - 1))
         if not 0 < self._read < self._total or (self._is_shown and now - self._shown_at < wait):
             return  # nothing is read yet, or the final labels are near
         box = self._pending if self._is_shown else whole(self._prepared.source_shape)
         self._listener.partial(np.ascontiguousarray(labels[box.slices()]), box, self._read, self._total)
-        if not self._is_shown:
-            done = labels[self._done_box.slices()]
-            self._pace.ending = ending.cleaning(done, self._bundle) * labels.size / done.size
+        self._pace.ending = ending.cleaning(labels, self._bundle)  # better known each time, with more labels made
         # The first holds the whole volume and happens once: it says nothing about what the next ones cost.
         self._cost = time.perf_counter() - now if self._is_shown else 0.0
         self._pending, self._is_shown, self._shown_at = None, True, time.perf_counter()
