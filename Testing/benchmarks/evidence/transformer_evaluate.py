@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--splits", required=True, type=Path)
     parser.add_argument("--output", required=True, type=Path, help="folder of the tables")
     parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the trainings' names")
+    parser.add_argument("--strategy", nargs="*", default=("nmsw", "sliding_window"), help="only runs of these")
     parser.add_argument("--cases", type=int, help="only so many")
     parser.add_argument("--wait", action="store_true", help="for all of them to finish")
     given = parser.parse_args()
@@ -142,11 +143,12 @@ def main() -> None:
         cases = unseen(data, splits, given.data)[: given.cases]
         bundle = bundles.load(given.runs / name / "bundle")
         note(name, bundle, given.output / "trainings.csv")
-        chosen = methods(name, bundle)
+        chosen = [method for method in methods(name, bundle) if method.strategy_name in given.strategy]
         rows = compare(chosen, cases, Results(given.output / f"{table}.csv"))
         for method in chosen:
-            own = [row.dice for row in rows if row.method == method.name and row.dice is not None]
-            print(f"{name}, {method.name}, {dict(method.options)}: {sum(own) / max(len(own), 1):.3f}", flush=True)
+            count = method.options.get("top_k")
+            own = [row.dice for row in rows if (row.method, row.top_k) == (method.name, count) and row.dice is not None]
+            print(f"{name}, {method.name}, K = {count}: {sum(own) / max(len(own), 1):.3f}", flush=True)
         for error in {row.error for row in rows if row.error}:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
 

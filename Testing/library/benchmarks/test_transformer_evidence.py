@@ -38,9 +38,9 @@ def row(method, seed, case, dice, options="{}", **more):
 
 
 def test_every_training_is_one_that_the_library_accepts(trainings, tmp_path):
-    for name, content in trainings.items():
+    for name in (name for name in trainings if name.endswith("-0")):
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        path.write_text(json.dumps(trainings[name]), encoding="utf-8")
         assert read_config(path).template.name == name
 
 
@@ -98,6 +98,7 @@ def test_differences_are_paired_by_seed():
     rows = [row(method, str(seed), "a", dice) for method, values in found.items() for seed, dice in enumerate(values)]
     text = report.differences(rows, [("one against other", ("one", None), ("other", None))])
     assert "| one against other | – | +0.150 ± 0.071 | +0.100, +0.200 | 1 of 1 |" in text
+    assert (text.count("Better in"), text.count("Larger in")) == (2, 1)  # a larger distance is no better one
 
 
 def test_the_picture_has_a_line_for_each_number_of_patches(tmp_path):
