@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from EfficientSegBridge.translation import _
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox
 
@@ -126,9 +127,9 @@ def fromJson(content: Mapping[str, Any]) -> Changes:
         refined = np.frombuffer(raw, value, count, count * (step.itemsize + value.itemsize))
     except (KeyError, TypeError, ValueError, binascii.Error, zlib.error) as error:
         raise OptionError(
-            "The coarse labels of this scene cannot be read.",
+            _("The coarse labels of this scene cannot be read."),
             why=f"{error}.",
-            mend="Segment again to be able to go back to the coarse labels.",
+            mend=_("Segment again to be able to go back to the coarse labels."),
         ) from error
     return Changes(shape, slowest, np.cumsum(steps, dtype=np.int64), coarse, refined)
 

@@ -7,6 +7,7 @@ import numpy as np
 import slicer
 import vtk
 
+from EfficientSegBridge.translation import _
 from EfficientSegLib import suitability
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.geometry import PatchBox
@@ -53,43 +54,54 @@ def checkVolume(volumeNode) -> None:
         VolumeError: no node, no voxels, a label map, several components, a spacing of 0, or sheared axes.
     """
     if volumeNode is None:
-        raise VolumeError("No volume is chosen.", why="There is nothing to segment.", mend="Load a CT and choose it.")
+        raise VolumeError(
+            _("No volume is chosen."), why=_("There is nothing to segment."), mend=_("Load a CT and choose it.")
+        )
     name = volumeNode.GetName()
     image = volumeNode.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        raise VolumeError(f"{name} has no voxels.", why="The node is empty.", mend="Load the image again.")
+        raise VolumeError(
+            _("{name} has no voxels.").format(name=name), why=_("The node is empty."), mend=_("Load the image again.")
+        )
     if volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
         raise VolumeError(
-            f"{name} is a label map.", why="Its values are labels, not grey values.", mend="Choose the image itself."
+            _("{name} is a label map.").format(name=name),
+            why=_("Its values are labels, not grey values."),
+            mend=_("Choose the image itself."),
         )
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise VolumeError(
-            f"{name} has {components} values in each voxel.",
-            why="It is a colour, vector or 4D image; one grey value per voxel is read.",
-            mend="Load one phase of it as a scalar volume (Add Data, Show Options).",
+            _("{name} has {count} values in each voxel.").format(name=name, count=components),
+            why=_("It is a colour, vector or 4D image; one grey value per voxel is read."),
+            mend=_("Load one phase of it as a scalar volume (Add Data, Show Options)."),
         )
+    _checkAxes(volumeNode, name)
+
+
+def _checkAxes(volumeNode, name: str) -> None:
     columns = ijkToRas(volumeNode)[:3, :3]
     spacing = np.linalg.norm(columns, axis=0)
     if not np.all(np.isfinite(columns)) or spacing.min() <= 0:
+        said = " × ".join(f"{value:g}" for value in spacing)
         raise VolumeError(
-            f"{name} has a spacing of {' × '.join(f'{value:g}' for value in spacing)} mm.",
-            why="Voxels need a size.",
-            mend="Correct it in the Volumes module, under Volume Information.",
+            _("{name} has a spacing of {spacing} mm.").format(name=name, spacing=said),
+            why=_("Voxels need a size."),
+            mend=_("Correct it in the Volumes module, under Volume Information."),
         )
     shear = suitability.skew(columns / spacing)
     if shear > suitability.LARGEST_SKEW:
         degrees = np.degrees(np.arcsin(min(shear, 1.0)))
         raise VolumeError(
-            f"The axes of {name} are sheared by {degrees:.1f}°.",
-            why="The networks read voxels at right angles, and labels on a sheared grid cannot be saved exactly.",
-            mend="Use Acquisition Geometry Regularization in the DICOM module, or Resample Scalar Volume.",
+            _("The axes of {name} are sheared by {degrees}°.").format(name=name, degrees=f"{degrees:.1f}"),
+            why=_("The networks read voxels at right angles, and labels on a sheared grid cannot be saved exactly."),
+            mend=_("Use Acquisition Geometry Regularization in the DICOM module, or Resample Scalar Volume."),
         )
 
 
 def writeVolume(volumeNode, path: Path) -> Path:
     """`writing`, at once."""
-    for _slab in writing(volumeNode, path):
+    for _step in writing(volumeNode, path):
         pass
     return path
 
@@ -131,9 +143,9 @@ def writing(volumeNode, path: Path) -> Iterator[None]:
                 yield
     except OSError as error:
         raise VolumeError(
-            f"{volumeNode.GetName()} could not be written to {path}.",
+            _("{name} could not be written to {path}.").format(name=volumeNode.GetName(), path=path),
             why=f"{error.strerror or error}.",
-            mend="Make room on that disk, or choose another temporary folder in the application settings.",
+            mend=_("Make room on that disk, or choose another temporary folder in the application settings."),
         ) from error
 
 

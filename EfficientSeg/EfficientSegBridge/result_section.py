@@ -94,6 +94,10 @@ class ResultSection(FindingsSection):
     def _onUndo(self) -> None:
         if self._run is not None:
             run = self._run
+            shows3D = self._ui.show3DButton.checked
             run.undo()
             self._named = run.segments.node
             self.refresh()
+            if shows3D and self.segmentation is not None and not self._ui.show3DButton.checked:
+                self._onShow3D(True)
+                self.refresh()

@@ -209,6 +209,7 @@ class SegmentationRun(RunFindings):
             self.segments.show()
 
     def _finish(self, event: Finished) -> Iterator[None]:
+        self._showTimer.stop()  # it is shown below; once more would take its surfaces away
         try:
             yield from self.segments.finishing(np.load(event.labels, mmap_mode="r"))
             self.record = json.loads(Path(event.record).read_text(encoding="utf-8")) if event.record else {}

@@ -54,8 +54,9 @@ class LiveSegmentation:
         self._image: VolumeImage | None = None
         self._bundle, self._shown = bundle, shown
         self._links = SegmentLinks(bundle, shown)
-        self._hadSurface = False
+        self._surfaces: dict[str, tuple] = {}  # of before the run; see surfaces.held
         self._outline = 1.0
+        self._isLive = False  # True while labels come, without surfaces and with faint outlines
         self.started = False  # True once something of it is in the scene
         self.labels: np.ndarray | None = None  # as the worker said them last, (I, J, K)
         self.voxels: dict[int, int] = {}  # found, by label value; after `finishing`
@@ -170,13 +171,21 @@ class LiveSegmentation:
             if self.isNew:
                 slicer.mrmlScene.RemoveNode(self.node)
             else:
-                self._links.restore(self.node.GetSegmentation())
-                atOnce(self._endLive())
-                self.node.Modified()
+                self._goBack(self.node)
         self.started = False
         self._image = None
         if self.isNew:
             self.node = None
+
+    def _goBack(self, node) -> None:
+        """Surfaces come back with their labels, unless the user has taken them away since."""
+        had3D = self._isLive or node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
+        modifying = node.StartModify()
+        self._links.restore(node.GetSegmentation())
+        surfaces.giveBack(node, self._surfaces if had3D else {})
+        node.GetDisplayNode().SetOpacity2DOutline(self._outline)
+        node.EndModify(modifying)
+        node.Modified()
 
     def _begin(self) -> Iterator[None]:
         """Our image with what is to stay in it; the scene does not know of it yet."""
@@ -210,8 +219,9 @@ class LiveSegmentation:
         self.node.SetReferenceImageGeometryParameterFromVolumeNode(self._volume)
         nodes.placeBeside(self.node, self._volume)
         # Surfaces would be made again at every partial result; they come back at the end.
-        self._hadSurface = self.node.GetSegmentation().ContainsRepresentation(CLOSED_SURFACE)
-        if self._hadSurface:
+        self._isLive = True
+        self._surfaces = surfaces.held(self.node)
+        if self._surfaces:
             self.node.RemoveClosedSurfaceRepresentation()
         self._outline = self.node.GetDisplayNode().GetOpacity2DOutline()
         self.node.GetDisplayNode().SetOpacity2DOutline(UNREFINED_OUTLINE * self._outline)
@@ -222,9 +232,10 @@ class LiveSegmentation:
     def _endLive(self) -> Iterator[None]:
         """After `show`: a change of the labels would take the surfaces away again."""
         self.node.GetDisplayNode().SetOpacity2DOutline(self._outline)
-        if self._hadSurface:
+        if self._surfaces:
             yield
-            yield from surfaces.making(self.node)
+            yield from surfaces.making(self.node, self._surfaces)
+        self._isLive = False
 
 
 class _Used:

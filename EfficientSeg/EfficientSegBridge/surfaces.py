@@ -25,37 +25,66 @@ def kept(segmentationNode) -> Iterator[set[str]]:
 
     A change of a label image takes the surfaces of all segments away, and making them again takes seconds.
     """
-    segmentation = segmentationNode.GetSegmentation()
     changed: set[str] = set()
-    surfaces = {name: segmentation.GetSegment(name).GetRepresentation(CLOSED_SURFACE) for name in _ids(segmentation)}
+    before = held(segmentationNode)
     yield changed
-    if any(surface is not None for surface in surfaces.values()):
-        standing = {name: surface for name, surface in surfaces.items() if surface is not None and name not in changed}
+    if before:
+        standing = {name: (None, surface) for name, (_seen, surface) in before.items() if name not in changed}
         atOnce(making(segmentationNode, standing))
 
 
-def making(segmentationNode, standing: dict[str, object] | None = None) -> Iterator[None]:
+def held(segmentationNode) -> dict[str, tuple]:
+    """The surfaces that there are by segment, each with what it was made of; they can be given back by `making`."""
+    segmentation = segmentationNode.GetSegmentation()
+    segments = {name: segmentation.GetSegment(name) for name in _ids(segmentation)}
+    found = {name: (_seen(segment), segment.GetRepresentation(CLOSED_SURFACE)) for name, segment in segments.items()}
+    return {name: (seen, surface) for name, (seen, surface) in found.items() if surface is not None}
+
+
+def making(segmentationNode, standing: dict[str, tuple] | None = None) -> Iterator[None]:
     """Make the surfaces of all segments in short steps; they appear together, at the end.
 
     Args:
-        standing: surfaces by segment that are still right.
+        standing: surfaces of `held`, taken over where they were made of what the segment holds now, or of None.
     """
     segmentation = segmentationNode.GetSegmentation()
-    made = {name: (None, surface) for name, surface in (standing or {}).items()}
+    made = dict(standing or {})
     if _isPlain(segmentation):
         rule = _rule(segmentation)
         for name in _ids(segmentation):
             segment = segmentation.GetSegment(name)
-            if name not in made and segment is not None:
+            if segment is not None and not _fits(made.get(name), segment):
                 seen = _seen(segment)
                 made[name] = seen, (yield from _surface(*seen[:2], rule))
                 yield
-    for name, (seen, surface) in made.items():
+    _give(segmentationNode, made)
+
+
+def giveBack(segmentationNode, standing: dict[str, tuple]) -> None:
+    """Put surfaces of `held` in the place of those that there are, if each segment still is what its one was made of;
+    else there are none afterwards."""
+    segmentationNode.RemoveClosedSurfaceRepresentation()
+    segmentation = segmentationNode.GetSegmentation()
+    names = _ids(segmentation)
+    if names and all(_fits(standing.get(name), segmentation.GetSegment(name)) for name in names):
+        _give(segmentationNode, standing)
+
+
+def _give(segmentationNode, made: dict[str, tuple]) -> None:
+    segmentation = segmentationNode.GetSegmentation()
+    modifying = segmentationNode.StartModify()  # else each view looks through all segments after each of them
+    for name, surface in made.items():
         segment = segmentation.GetSegment(name)
-        if segment is not None and (seen is None or seen == _seen(segment)):  # nobody has drawn in it meanwhile
-            segment.AddRepresentation(CLOSED_SURFACE, surface)
+        if segment is not None and _fits(surface, segment):  # nobody has drawn in it meanwhile
+            segment.AddRepresentation(CLOSED_SURFACE, surface[1])
     segmentation.CreateRepresentation(CLOSED_SURFACE, False)  # what is missing, and tells those who look on
+    segmentationNode.EndModify(modifying)
     segmentationNode.Modified()
+
+
+def _fits(surface: tuple | None, segment) -> bool:
+    """True if there is a surface, and it was made of what the segment holds, or is said to be right."""
+    return surface is not None and surface[0] in (None, _seen(segment))
 
 
 def _ids(segmentation) -> list[str]:

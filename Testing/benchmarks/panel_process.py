@@ -162,6 +162,9 @@ def main() -> None:
     def settled() -> bool:
         return not logic.run._steps.busy and not logic.run._showTimer.isActive()
 
+    def has_surfaces() -> bool:
+        return logic.run.segments.node.GetSegmentation().ContainsRepresentation("Closed surface")
+
     print(f"{'':<42}{'in all':>9}{'blocked, own':>17}{'drawing, own':>17}")
     thread.step(
         "look at volume, model, memory and disk", lambda: preflight.check(volume, bundle, TorchState("ok", ""), "cpu")
@@ -181,11 +184,13 @@ def main() -> None:
     thread.step("coarse again", ui.blinkButton.click)
     thread.step("refined again", ui.blinkButton.click)
     thread.step("refined area shown", ui.showCoverageCheckBox.click)
+    thread.step("Show 3D: surfaces of all structures", ui.show3DButton.click, has_surfaces)
     thread.step("click More: write the volume", ui.segmentButton.click, lambda: worker.asked == 2)
     worker.partial("partial_0000.npy", refined, whole(SHAPE), len(BOXES))
     thread.step("first labels of More", lambda: None, settled)
     worker.finished(coarse)
-    thread.step("last labels of More", lambda: None, lambda: not logic.running)
+    thread.step("last labels of More, and their surfaces", lambda: None, lambda: not logic.running)
+    thread.step("3D off", ui.show3DButton.click)
     thread.step("Undo", ui.undoButton.click)
     thread.step("Undo once more: nothing is left", ui.undoButton.click)
     print(f"memory on top of the volume: at its peak {peak_memory_mb() - before:.0f} MB")

@@ -90,6 +90,17 @@ class TestHidden(RespectCase):
         self.more()
         self.assertFalse(self.result().GetDisplayNode().GetVisibility())
 
+    def test_3d_stays_on_after_undo_and_shows_what_stands(self) -> None:
+        self.more()
+        self.ui.show3DButton.checked = True
+        segmentation = self.result().GetSegmentation()
+        self.assertTrue(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface")))
+        surface = segmentation.GetSegment(self.liverId).GetRepresentation("Closed surface")
+        self.undo()
+        self.assertTrue(self.ui.show3DButton.checked)
+        self.assertTrue(waitUntil(lambda: segmentation.ContainsRepresentation("Closed surface")))
+        self.assertIsNot(segmentation.GetSegment(self.liverId).GetRepresentation("Closed surface"), surface)
+
     def test_surfaces_leave_it_hidden(self) -> None:
         self.hide()
         self.ui.show3DButton.checked = True

@@ -231,6 +231,34 @@ class TestRespect(unittest.TestCase):
         second.finish(drawn())
         self.assertTrue(self.segmentation.ContainsRepresentation(CLOSED_SURFACE))
 
+    def surfaces(self) -> list:
+        return [self.segmentation.GetNthSegment(n).GetRepresentation(CLOSED_SURFACE) for n in range(3)]
+
+    def test_undo_brings_the_surfaces_of_before_back_without_making_them_again(self) -> None:
+        self.node.CreateClosedSurfaceRepresentation()
+        before = self.surfaces()
+        second = LiveSegmentation(self.volume, self.bundle, self.node)
+        second.finish(np.roll(drawn(), 1, axis=0))
+        self.assertIsNot(self.surfaces()[0], before[0])
+        second.restore()
+        for surface, expected in zip(self.surfaces(), before):
+            self.assertIs(surface, expected)
+
+    def test_undo_leaves_no_surface_of_what_is_not_there_any_more(self) -> None:
+        second = LiveSegmentation(self.volume, self.bundle, self.node)
+        second.finish(np.roll(drawn(), 1, axis=0))
+        self.node.CreateClosedSurfaceRepresentation()
+        second.restore()
+        self.assertFalse(self.segmentation.ContainsRepresentation(CLOSED_SURFACE))
+
+    def test_undo_brings_no_surfaces_back_that_the_user_has_taken_away(self) -> None:
+        self.node.CreateClosedSurfaceRepresentation()
+        second = LiveSegmentation(self.volume, self.bundle, self.node)
+        second.finish(np.roll(drawn(), 1, axis=0))
+        self.node.RemoveClosedSurfaceRepresentation()
+        second.restore()
+        self.assertFalse(self.segmentation.ContainsRepresentation(CLOSED_SURFACE))
+
     def test_a_segment_drawn_during_the_run_is_not_overwritten(self) -> None:
         second = LiveSegmentation(self.volume, self.bundle, self.node)
         second.write(drawn(), whole(SHAPE))
