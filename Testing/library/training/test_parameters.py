@@ -65,6 +65,7 @@ def test_norms_biases_positions_and_tokens_do_not_decay_and_weights_do(name, opt
 def test_one_step_moves_each_layer_by_its_share(tiny_json, data_folder):
     """The first step of Adam is its learning rate, whatever the gradient; without decay and warm-up nothing else."""
     tiny_json["bundle"]["network"] = {"name": "stp_unetr", "options": STP}
+    tiny_json["bundle"]["strategy"] = {"name": "sliding_window"}
     recipe = {"name": "patch", "options": {"patch_size": [16, 16, 16], "patches": 1}}
     changes = {"layer_decay": 0.5, "weight_decay": 0.0, "warm_up": 0.0, "recipe": recipe, "betas": [0.5, 0.9]}
     run = Run(config(tiny_json, **changes), data_folder, Place(0, 1))
