@@ -93,12 +93,15 @@ def _training(model: nn.Module, patch: torch.Tensor, target: torch.Tensor, label
     return run
 
 
-def measured(given: argparse.Namespace, task: str, case: str) -> dict[str, dict]:
-    """Of each kind the fastest process and the highest peak; what `--rows` has already is not measured again."""
+def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str, dict], int]:
+    """Of each kind the fastest process and the highest peak, and how many passes there were behind the first one.
+
+    What `--rows` has already is not measured again.
+    """
     found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
     for known in _rows(given.rows):
         if (known["task"], known["case"]) == (task, case):
-            return known["found"]
+            return known["found"], known.get("repetitions", 1)
     for _ in range(given.rounds):
         for kind, rows in found.items():
             command = [sys.executable, __file__, "--one", "--task", task, "--case", case, "--kind", kind]
@@ -113,8 +116,8 @@ def measured(given: argparse.Namespace, task: str, case: str) -> dict[str, dict]
     }
     if given.rows:
         with given.rows.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"task": task, "case": case, "found": best}) + "\n")
-    return best
+            file.write(json.dumps({"task": task, "case": case, "repetitions": given.repetitions, "found": best}) + "\n")
+    return best, given.repetitions
 
 
 def _rows(file: Path | None) -> list[dict]:
@@ -123,7 +126,7 @@ def _rows(file: Path | None) -> list[dict]:
 
 def row(given: argparse.Namespace, task: str, case: str) -> str:
     title, _, channels, _, target = CASES[case]
-    found = measured(given, task, case)
+    found, repetitions = measured(given, task, case)
     dense, sparse = found["dense"], found["sparse"]
     with torch.device("meta"):
         models = [build(case, kind) for kind in KINDS]
@@ -132,6 +135,7 @@ def row(given: argparse.Namespace, task: str, case: str) -> str:
     cells = [
         task,
         title,
+        f"best of {repetitions}" if repetitions else "the first",
         f"{dense['seconds']:.2f}",
         f"{sparse['seconds']:.2f}",
         f"**{100 * (dense['seconds'] / sparse['seconds'] - 1):+.0f} %**",
@@ -146,21 +150,21 @@ def row(given: argparse.Namespace, task: str, case: str) -> str:
 def text(given: argparse.Namespace, rows: list[str]) -> str:
     clock = "of the processor" if given.device == "cpu" and given.threads == 1 else "by the clock"
     options = f"--device {given.device} --threads {given.threads} --rounds {given.rounds}"
-    options += f" --repetitions {given.repetitions}"
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    passes = f"the best of {given.repetitions} behind a first one" if given.repetitions else "of the first pass"
+    threads = f"{given.threads} thread{'s' * (given.threads > 1)}"
+    processes = f"{given.rounds} process{'es' * (given.rounds > 1)}"
     held = "on the GPU" if given.device == "cuda" else "by the process, libraries and weights too"
     return f"""# What dropping tokens gains in time and memory
 
-`python Testing/benchmarks/tokens.py {options}`, {today}, torch {torch.__version__}. One {given.device} \
-({given.threads} thread{"s" * (given.threads > 1)}), batches of one patch, the paper's ViT-B (width 768, 12 blocks), \
-random weights. Dense is the UNETR with tokens of 8 voxels and the same decoder. Seconds are {clock}, {passes}, in \
-{given.rounds} process{"es" * (given.rounds > 1)} of each kind, which take turns; GB are all that was held {held}, at \
-the highest. Training is one whole step: forward, Dice and cross-entropy, backward, AdamW. The gain is in patches per \
+`python Testing/benchmarks/tokens.py {options}`, {today}, torch {torch.__version__}, {given.device}, {threads}. \
+Batches of one patch, the paper's ViT-B (width 768, 12 blocks), random weights. Dense is the UNETR with tokens of 8 \
+voxels and the same decoder. Seconds are {clock}, of the first pass or the best of those behind it (column *pass*; \
+`--repetitions`), in {processes} of each kind, dense and sparse by turns. GB are all that was held {held}, at the \
+highest. Training is one whole step: forward, Dice and cross-entropy, backward, AdamW. The gain is in patches per \
 second; beside it are the paper's, measured on a GPU, and what the multiply-adds would allow.
 
-| task | patch | dense, s | sparse, s | gain | paper | multiply-adds | dense, GB | sparse, GB |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| task | patch | pass | dense, s | sparse, s | gain | paper | multiply-adds | dense, GB | sparse, GB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """ + "".join(f"{row}\n" for row in rows)
 
 
