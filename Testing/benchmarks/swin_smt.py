@@ -49,6 +49,7 @@ LAYER_ROWS = [
     ("fused", *STAGES[2], True),
 ]
 VOLUME, SPACING = (300, 300, 422), (1.5, 1.5, 1.5)
+READ = 24  # patches of the volume, of which the first 16 fill the slab that is held at one time
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ class FirstOnly(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.seconds, self.answer = network, 0.0, None
+        self.network, self.seconds, self.answer, self.read = network, 0.0, None, 0
         self.size_multiple, self.num_labels = network.size_multiple, network.num_labels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -171,26 +172,34 @@ class FirstOnly(nn.Module):
             began = time.process_time()
             self.answer = self.network(x)
             self.seconds = time.process_time() - began
+        self.read += 1
         return self.answer
 
 
 def volume_cost(i: int, j: int, k: int, name: str) -> dict:
-    """A whole run: memory is that of a true one, and so are the seconds around the network."""
+    """The first patches of a run, as if it were stopped then: memory is that of a true one, which holds one slab."""
     import numpy as np
 
+    from EfficientSegLib.listener import Listener
     from EfficientSegLib.segment import segment
     from EfficientSegLib.volume import Volume
 
     bundle = totalsegmentator_like(name)
     estimate = resources.estimate_memory_mb((i, j, k), SPACING, bundle)
     model = FirstOnly(in_form(name, "ours fp32"))
+
+    class Stopping(Listener):
+        def should_stop(self) -> bool:
+            return model.read >= READ
+
     values = np.random.default_rng(0).normal(0, 100, (1, i, j, k)).astype(np.int16)
     done: list = []
-    cost = timed(lambda: done.append(segment(Volume(values, SPACING), bundle, model)))
+    cost = timed(lambda: done.append(segment(Volume(values, SPACING), bundle, model, listener=Stopping())))
     return {
         **cost,
         "estimate_mb": estimate,
-        "patches": done[0].patches_read,
+        "patches": done[0].patches_total,
+        "read": done[0].patches_read,
         "patch_seconds": model.seconds,
         "other_seconds": cost["seconds"] - model.seconds,
         "weights_mb": sum(parameter.numel() for parameter in model.parameters()) * 4 / 2**20,
@@ -269,11 +278,13 @@ def volume_text(each: dict) -> str:
     network = each["patches"] * each["patch_seconds"]
     return (
         f"## A volume of {i} x {j} x {k} voxels at 1.5 mm, {LABELS} labels, sliding window 128³, overlap 0.5\n\n"
-        f"{name}, {each['patches']} patches. Peak {each['peak_mb']:.0f} MB, weights of {each['weights_mb']:.0f} MB "
-        f"included; `resources.estimate_memory_mb` says {each['estimate_mb']:.0f} MB without them. All else than the "
-        f"network takes {each['other_seconds']:.0f} s; the network {each['patch_seconds']:.1f} s for a patch, so "
-        f"{network:.0f} s for all (one patch was read truly, the others answered as it did: {each['patches']} times "
-        "its seconds is a product, not a measurement). All logits in float32 at once would be "
+        f"{name}, {each['read']} of {each['patches']} patches read (the first truly, the others answered as it did), "
+        "then stopped and written: the slab of patches that is held at one time is full by then. "
+        f"Peak {each['peak_mb']:.0f} MB, weights of {each['weights_mb']:.0f} MB included; "
+        f"`resources.estimate_memory_mb` says {each['estimate_mb']:.0f} MB without them. "
+        f"All else than the network took {each['other_seconds']:.0f} s; the network {each['patch_seconds']:.1f} s for "
+        f"a patch, so about {network:.0f} s for all {each['patches']} (a product, not a measurement). "
+        "All logits in float32 at once would be "
         f"{LABELS * i * j * k * 4 / 2**20:.0f} MB."
     )
 
