@@ -80,6 +80,7 @@ class RunFindings:
             self.reviewed = event
 
     def _learnTokens(self, event: Tokens) -> Iterator[None]:
-        self.tokenMap = yield from tokens.reading(event.depths, event.stages)
+        found = yield from tokens.reading(event.depths, event.stages)
+        self.tokenMap = found if found.depths.any() else None  # only the overview was used
         Path(event.depths).unlink(missing_ok=True)
         self._showTokens()

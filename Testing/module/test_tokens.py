@@ -1,22 +1,33 @@
 """Dropped tokens: the map lies where the tokens do, its legend says what they are, it comes and goes with its run."""
 
 import dataclasses
+import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import GEOMETRIES, SHAPE, labelsOf, makeFolder, makeVolume, waitUntil
+from bench import GEOMETRIES, SHAPE, labelsOf, makeFolder, makeVolume, python, waitUntil
 from test_more import ChainCase, Player, box
+from test_widget import WidgetCase
 
-from EfficientSegBridge import overlay_image, overlay_nodes, tokens
+from EfficientSegBridge import bundles as shelf
+from EfficientSegBridge import efforts, overlay_image, overlay_nodes, tokens
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Component
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.protocol import Finished, Tokens
 
 STAGES = 3
+TESTING = Path(__file__).resolve().parents[1]
+MAKE = """
+import sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
+from transformer_bundle import STP, write_nmsw_bundle
+write_nmsw_bundle(Path(sys.argv[2]), "stp_unetr", STP)
+"""
 
 
 def depths(read) -> np.ndarray:
@@ -145,6 +156,12 @@ class TestPanel(TokensCase):
                 self.begin(2)
                 self.assertIsNone(overlay_nodes.find("tokens"))
 
+    def test_where_only_the_overview_was_used_there_is_no_map(self) -> None:
+        self.ui.showTokensCheckBox.click()
+        self.begin(0)
+        self.assertIsNone(overlay_nodes.find("tokens"))
+        self.assertIn("end of the next run", self.ui.tokensLabel.text)
+
     def test_a_saved_scene_shows_map_and_legend_again(self) -> None:
         self.ui.showTokensCheckBox.click()
         self.begin(2)
@@ -220,6 +237,44 @@ class TestMap(unittest.TestCase):
             self.assertEqual(light, sorted(light))
 
 
+@unittest.skipUnless((TESTING / "transformer_bundle.py").is_file(), "The maker of small bundles is not installed.")
+class TestRealWorker(WidgetCase):
+    """A small network of tokens with random weights, inside NMSW, through the real worker."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logic._makeWorker = self.makeWorker
+        folder = makeFolder() / "tokens"
+        made = subprocess.run([python(), "-c", MAKE, str(TESTING), str(folder)], capture_output=True, text=True)
+        if made.returncode:
+            raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {made.stderr[-300:]}")
+        shelf.add(folder)
+        self.panel._model.fill()
+        slicer.mrmlScene.RemoveNode(self.volume)
+        array = np.random.default_rng(0).integers(-1000, 1000, (72, 60, 66)).astype(np.int16)
+        self.volume = makeVolume(np.diag([-1.6, -1.6, 1.6]), array=array, name="CT")
+        self.node.volume, self.node.bundle, self.node.threads = self.volume, str(folder), 1
+        self.node.effort = efforts.EFFORTS.index(2)
+
+    def test_the_map_covers_what_was_read_and_all_steps_occur(self) -> None:
+        self.ui.showTokensCheckBox.click()
+        self.segment()
+        self.assertTrue(waitUntil(lambda: not self.logic.running, 120))
+        run = self.logic.run
+        self.assertEqual(run.state, "done", run.text)
+        node = overlay_nodes.find("tokens")
+        self.assertTrue(node.GetDisplayNode().GetVisibility())
+        levels = [labelsOf(node, f"level{level}", self.volume) for level in range(1, STAGES + 2)]
+        self.assertTrue(all(level.any() for level in levels))
+        self.assertAlmostEqual(sum(level.share for level in tokens.legend()), 1, 3)
+        read = np.zeros(levels[0].shape, bool)
+        for scored in run.patches[: run.patchesRead]:
+            read[scored.box.slices()] = True
+        differs = np.logical_or.reduce(levels) != read
+        self.assertLess(differs.mean(), 0.05, "but for the rim, which the scan's own voxels round")
+        self.assertTrue(run.record["tokens"])
+
+
 @unittest.skipUnless("standin" in sys.modules, "Inside Slicer there are screenshots of one's own.")
 class TestPicture(TokensCase):
     def test_it_is_seen_in_the_views_and_fits_the_panel(self) -> None:
@@ -227,7 +282,7 @@ class TestPicture(TokensCase):
 
         import standin
 
-        output = Path(__file__).resolve().parents[1] / "output"
+        output = TESTING / "output"
         output.mkdir(exist_ok=True)
         application = standin.start()
         self.ui.showTokensCheckBox.click()
