@@ -35,7 +35,8 @@ LAYERS = [
     {"networks"},
     {"strategies"},
     {
-        *{"segment", "listener", "ending", "live", "live_slabs", "slab_pace", "pace", "review", "token_map", "wishes", "record"},
+        *{"segment", "listener", "ending", "live", "live_slabs", "slab_pace", "pace", "review"},
+        *{"token_map", "wishes", "record"},
         *{"training", "evaluation", "adapters", "expert_maps"},
     },
     {
