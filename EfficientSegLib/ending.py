@@ -24,16 +24,22 @@ SAMPLE = 1 << 20  # voxels that are rehearsed on
 def rehearsed(
     array: np.ndarray, work: Callable[[np.ndarray], object], axis: int = 0, now: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Seconds that work on a whole array (I, J, K) would take, from those on its middle along an axis."""
+    """Seconds that work on a whole array (I, J, K) would take, from those on its middle along an axis.
+
+    The work is done twice, and the faster time counts: the first pays for what is set up once.
+    """
     length = array.shape[axis]
     if not array.size:
         return 0.0
     thick = min(max(round(SAMPLE * length / array.size), 1), length)
     start = (length - thick) // 2
     part = array[(*(slice(None),) * axis, slice(start, start + thick))]
-    began = now()
-    work(part)
-    return (now() - began) * length / thick
+    times = []
+    for _ in range(2):
+        began = now()
+        work(part)
+        times.append(now() - began)
+    return min(times) * length / thick
 
 
 def cleaning(labels: np.ndarray, bundle: Bundle) -> float:
