@@ -70,8 +70,8 @@ def explanationTip() -> str:
     """The rest of the figures, and what they do not say."""
     return _(
         "Area under the curve of wrong volume found over places seen: {area:.2f}, by chance {chance:.2f}. Most of that "
-        "is the surface: errors lie there. Measured on one small model; it says nothing about your scan. "
-        "See {source}."
+        "is the surface: errors lie there. Measured on a small model; another one, of sarcomas in MR (9 cases), found "
+        "22 % in the first ten places, 10 % by chance. Neither says anything about your scan. See {source}."
     ).format(area=MEASURED.area, chance=MEASURED.areaByChance, source=MEASURED.source)
 
 
