@@ -19,34 +19,43 @@ from EfficientSegLib.review.evidence import count_labels, doubts, place_cells
 from EfficientSegLib.strategies.reading import Reading
 
 SAMPLE = 1 << 20  # voxels that are rehearsed on
+SLABS = 4  # that they lie in: the middle of a scan is not like its ends
 
 
 def rehearsed(
     array: np.ndarray, work: Callable[[np.ndarray], object], axis: int = 0, now: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Seconds that work on a whole array (I, J, K) would take, from those on its middle along an axis.
+    """Seconds that work on a whole array (I, J, K) would take, from those on slabs spread along an axis.
 
     The work is done twice, and the faster time counts: the first pays for what is set up once.
     """
-    length = array.shape[axis]
     if not array.size:
         return 0.0
-    thick = min(max(round(SAMPLE * length / array.size), 1), length)
-    start = (length - thick) // 2
-    part = array[(*(slice(None),) * axis, slice(start, start + thick))]
+    length = array.shape[axis]
+    number = SLABS if length >= 4 * SLABS else 1
+    thick = min(max(round(SAMPLE * length / array.size / number), 1), length // number)
+    starts = [round((slab + 0.5) * length / number - thick / 2) for slab in range(number)]
+    parts = [array[(*(slice(None),) * axis, slice(start, start + thick))] for start in starts]
+    return _seconds(lambda: [work(part) for part in parts], now) * length / (thick * number)
+
+
+def _seconds(work: Callable[[], object], now: Callable[[], float] = time.perf_counter) -> float:
     times = []
     for _ in range(2):
         began = now()
-        work(part)
+        work()
         times.append(now() - began)
-    return min(times) * length / thick
+    return min(times)
 
 
 def cleaning(labels: np.ndarray, bundle: Bundle) -> float:
     """Seconds to clean labels (I, J, K), which stay as they are."""
     if not bundle.postprocess.largest_component:
         return 0.0
-    return rehearsed(labels, lambda part: clean(np.ascontiguousarray(part).copy(), bundle.postprocess))
+    # Thinned out: it goes by the boxes around the labels, which hold much more of the middle than of the rest.
+    step = max(round((labels.size / SAMPLE) ** (1 / 3)), 1)
+    part = np.ascontiguousarray(labels[::step, ::step, ::step])
+    return _seconds(lambda: clean(part.copy(), bundle.postprocess)) * labels.size / max(part.size, 1)
 
 
 def reviewing(

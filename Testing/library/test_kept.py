@@ -109,6 +109,7 @@ def test_a_wish_that_cannot_be_met_loses_nothing(warm, request_for, wrong, words
 def test_a_full_disk_during_more_is_said_and_more_can_be_asked_again(warm, request_for, monkeypatch, full_at):
     monkeypatch.setattr("EfficientSegLib.pace.PARTIAL_SECONDS", 0)
     monkeypatch.setattr("EfficientSegLib.pace.PARTIAL_SHARE", 1)
+    monkeypatch.setattr("EfficientSegLib.pace.WORTH", 0)
     first = warm.ask(request_for(3))
     request = request_for(5, continue_from=first.run_id)
     saved, written = np.save, []

@@ -136,6 +136,7 @@ def test_what_the_panel_painted_is_what_the_run_returns(monkeypatch):
     monkeypatch.setattr("EfficientSegLib.pace.PARTIAL_SECONDS", 0)
     monkeypatch.setattr("EfficientSegLib.pace.PARTIAL_SHARE", 1)
     monkeypatch.setattr("EfficientSegLib.pace.WORTH", 0)
+    monkeypatch.setattr("EfficientSegLib.pace.WORTH", 0)
     volume, _ = phantom()
     painter = Painter()
     result = segment(volume, bundle(), CoarseThreshold(), options={"top_k": 6}, listener=painter)
