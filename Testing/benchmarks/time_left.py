@@ -2,6 +2,10 @@
 
     python Testing/benchmarks/time_left.py [--bundle demo-ct] [--patches 20] [--repeat 3]
     python Testing/benchmarks/time_left.py --random 256 --patches 10
+    python Testing/benchmarks/time_left.py --strategy sliding_window
+    python Testing/benchmarks/time_left.py --bundle demo-ct-slices
+
+Runs that go on follow by themselves: patches over one place (Refine here), then as many further ones (More).
 
 With `--random N` the paper's U-Nets with random weights (20 labels, patches of 128 voxels) read N^3 voxels of noise:
 the worst case for labels, since no two voxels agree. Every request goes to one warm worker, as the panel's do. On a
@@ -20,6 +24,7 @@ if "--processor" in sys.argv:
     time.perf_counter = time.monotonic = time.process_time  # before anything takes it as its clock
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +33,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "Testing")]
 from worker_client import WorkerClient  # noqa: E402
 
 from EfficientSegLib import bundle as bundles  # noqa: E402
-from EfficientSegLib import job, networks  # noqa: E402
+from EfficientSegLib import job, networks, strategies  # noqa: E402
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Preprocess, Weights  # noqa: E402
 from EfficientSegLib.commands.segment import find_bundle, patches_number  # noqa: E402
+from EfficientSegLib.geometry import PatchBox  # noqa: E402
 from EfficientSegLib.kept import ModelKeeper, RunKeeper  # noqa: E402
 from EfficientSegLib.protocol import Event, Failed, Finished, Pace, Progress, Ready, Request  # noqa: E402
-from EfficientSegLib.volume import Volume, write  # noqa: E402
+from EfficientSegLib.volume import Volume, read, write  # noqa: E402
 
 SAMPLE = ROOT / "Resources" / "SampleData" / "ts_ct_full.nii.gz"
 LABELS = 20
@@ -47,6 +53,8 @@ def main() -> None:
     parser.add_argument("--patches", type=patches_number, default=20)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count the processor's seconds, in this process")
+    parser.add_argument("--strategy", help="instead of the bundle's")
+    parser.add_argument("--grid", metavar="I,J,K", help="resample the input to so many voxels first")
     parser.add_argument("--repeat", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -55,11 +63,17 @@ def main() -> None:
             write_noise(image, given.random)
         else:
             bundle, image = bundles.load(find_bundle(given.bundle)), Path(given.input)
+        if given.grid:
+            image = resampled(image, tuple(int(text) for text in given.grid.split(",")), Path(folder) / "large.nrrd")
+        strategy = given.strategy or bundle.strategy.name
+        chooses = strategies.can_continue(strategy)
+        budget = {"top_k": given.patches, "clip_top_k": True, "skip_background": False}
         request = Request(
             input=str(image),
             output_dir=str(Path(folder) / "out"),
             bundle=bundle.folder,
-            options={"top_k": given.patches, "clip_top_k": True, "skip_background": False},
+            strategy=strategy,
+            options=budget if chooses else {},
             threads=given.threads,
             save_segmentation=False,
             keep=True,
@@ -67,9 +81,25 @@ def main() -> None:
         runner = InProcess() if given.processor else Warm()
         for _ in range(given.repeat):
             end = _run(runner, request)
-        more = replace(request, options={**request.options, "top_k": 2 * end.patches_read})
+        if not chooses:
+            return
+        print("Refine here:")
+        shape = read(image).array.shape[1:]
+        place = PatchBox((0, 0, 0), tuple(length // 3 for length in shape))
+        end = _run(runner, replace(request, continue_from=end.run_id, first=(place,), only_first=True))
         print("More:")
+        more = replace(request, options={**budget, "top_k": end.patches_read + given.patches})
         _run(runner, replace(more, continue_from=end.run_id))
+
+
+def resampled(image: Path, shape: tuple[int, int, int], path: Path) -> Path:
+    """The image on a finer or coarser grid, written to `path`."""
+    scan = sitk.ReadImage(str(image))
+    spacing = [length * step / new for length, step, new in zip(scan.GetSize(), scan.GetSpacing(), shape)]
+    pose = scan.GetOrigin(), spacing, scan.GetDirection()
+    new = sitk.Resample(scan, shape, sitk.Transform(), sitk.sitkLinear, *pose, -1000, scan.GetPixelID())
+    sitk.WriteImage(new, str(path))
+    return path
 
 
 class Warm:
@@ -114,7 +144,7 @@ def _run(runner: Warm | InProcess, request: Request) -> Finished:
     timed = [
         (event.done, event.seconds_left, ended - at)
         for at, event in told
-        if isinstance(event, Progress) and event.stage == "patches" and event.seconds_left is not None
+        if isinstance(event, Progress) and event.stage in ("patches", "slices") and event.seconds_left is not None
     ]
     for done, said, truth in timed:
         print(f"  after patch {done:3}: said {said:7.2f} s, were {truth:7.2f} s ({100 * (said / truth - 1):+.0f} %)")
