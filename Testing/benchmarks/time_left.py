@@ -88,7 +88,7 @@ def main() -> None:
         place = PatchBox((0, 0, 0), tuple(length // 3 for length in shape))
         end = _run(runner, replace(request, continue_from=end.run_id, first=(place,), only_first=True))
         print("More:")
-        more = replace(request, options={**budget, "top_k": end.patches_read + given.patches})
+        more = replace(request, options={**budget, "top_k": 2 * end.patches_read})
         _run(runner, replace(more, continue_from=end.run_id))
 
 
