@@ -49,7 +49,8 @@ OTHER_RATIOS = (0.25, 0.5)  # at which the network that was trained at the usual
 AFRESH, WITHIN = "sliding window, trained for it", "sliding window, NMSW's local network"
 IDLE_SECONDS = 10.0
 TABLES: dict[str, tuple[str, DataSet, list[Net]]] = {  # by the prefix of the trainings
-    "tokens": ("tokens", TOKEN_DATA, [*token_nets(), *ablations()]),
+    "tokens": ("tokens", TOKEN_DATA, token_nets()),
+    "parts": ("tokens", TOKEN_DATA, ablations()),
     "experts": ("experts", WINDOW_DATA, [swin_smt(number) for number in EXPERTS]),
     "nmsw": ("registry", REGISTRY_DATA, registry()),
     "alone": ("registry", REGISTRY_DATA, registry()),

@@ -54,7 +54,7 @@ def test_trainings_of_one_comparison_differ_in_the_network_and_its_learning_rate
         others["bundle"] = {k: v for k, v in content["bundle"].items() if k not in ("name", "title", "network")}
         if comparison == "nmsw":
             others["network"] = {key: value for key, value in local.items() if not key.startswith("local_")}
-        assert shared.setdefault(comparison, others) == others
+        assert shared.setdefault((comparison, seed), others) == others
 
 
 def test_no_test_case_is_trained_on_or_piloted_with(trainings, splits):
