@@ -44,7 +44,7 @@ from evidence.transformer_configs import (  # noqa: E402
     trainings,
 )
 
-COUNTS = (5, 30)  # patches that NMSW reads
+COUNTS = (0, 5, 30)  # patches that NMSW reads; 0 is its global network alone
 OTHER_RATIOS = (0.25, 0.5)  # at which the network that was trained at the usual one is run, too
 AFRESH, WITHIN = "sliding window, trained for it", "sliding window, NMSW's local network"
 IDLE_SECONDS = 10.0

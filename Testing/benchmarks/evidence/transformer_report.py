@@ -33,11 +33,22 @@ from evidence.transformer_configs import (  # noqa: E402
     swin_smt,
     token_nets,
 )
-from evidence.transformer_evaluate import AFRESH, COUNTS, OTHER_RATIOS, WITHIN, at_ratio  # noqa: E402
+from evidence.transformer_evaluate import AFRESH, COUNTS, OTHER_RATIOS, TABLES, WITHIN, at_ratio  # noqa: E402
 
 MEASURES = {"dice": "Dice", "nsd": "NSD (2 mm)", "hd95_mm": "HD95 (mm; below 0 is better)"}
 NOTHING = "–"
-HEAD = ("Method", "Parameters", "Iterations", "Dice", "NSD", "HD95 (mm)", "GMACs a case", "Seconds", "Memory (MB)")
+HEAD = (
+    "Method",
+    "Seeds",
+    "Parameters",
+    "Iterations",
+    "Dice",
+    "NSD",
+    "HD95 (mm)",
+    "GMACs a case",
+    "Seconds",
+    "Memory (MB)",
+)
 Pair = tuple[str, Choice, Choice]
 
 
@@ -69,13 +80,13 @@ def expert_pairs() -> list[Pair]:
 
 def registry_pairs() -> list[Pair]:
     """For every network the strategies, then the new networks against what they change."""
-    few, many = COUNTS
+    none, few, many = COUNTS
     pairs = []
     for net in registry():
         ways = {way: (f"{net.title}: {way}", None) for way in (AFRESH, WITHIN)}
         nmsw = f"{net.title}: NMSW"
         pairs += [(f"{net.title}: NMSW, K = {many}, against {way}", (nmsw, many), ways[way]) for way in ways]
-        pairs += [(f"{net.title}: K = {many} against {few}", (nmsw, many), (nmsw, few))]
+        pairs += [(f"{net.title}: K = {many} against {count}", (nmsw, many), (nmsw, count)) for count in (none, few)]
     titles = {net.name: net.title for net in registry()}
     usual = stp(TOKEN_DATA.patch_size, USUAL_RATIO).name
     for one, other in ((usual, "unetr"), (f"experts{USUAL_EXPERTS}", "swin")):
@@ -88,6 +99,27 @@ def registry_pairs() -> list[Pair]:
 PAIRS = {"tokens": token_pairs, "experts": expert_pairs, "registry": registry_pairs}
 
 
+def complete(rows: Sequence[Row], titles: Sequence[str] = ()) -> list[Row]:
+    """Without failed runs, and without the seeds that a method was not run with on all cases.
+
+    Args:
+        titles: of the networks, in the order that is wanted; few patches come before many before all.
+    """
+    cases = {row.case for row in rows}
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        if not row.error:
+            groups.setdefault((row.method, row.top_k, row.seed), []).append(row)
+    whole = {key: group for key, group in groups.items() if {row.case for row in group} == cases}
+
+    def place(key: tuple[str, int | None, str]) -> tuple:
+        method, count, seed = key
+        title = next((place for place, name in enumerate(titles) if method.split(":")[0] == name), len(titles))
+        return title, count is None, method, count or 0, seed
+
+    return [row for key in sorted(whole, key=place) for row in whole[key]]
+
+
 def table(rows: Sequence[Row], quiet: Sequence[Row], trained: Mapping[str, Trained]) -> str:
     """A line for each method and number of patches; mean ± standard deviation over the seeds.
 
@@ -95,19 +127,21 @@ def table(rows: Sequence[Row], quiet: Sequence[Row], trained: Mapping[str, Train
         quiet: what seconds and memory are taken from.
         trained: by bundle name without its seed.
     """
-    order = list(dict.fromkeys((row.method, row.top_k) for row in rows if not row.error))
+    order = list(dict.fromkeys((row.method, row.top_k) for row in rows))
     lines = [HEAD, ("---", *("---:",) * (len(HEAD) - 1))]
     for method, count in order:
         own, still = ([row for row in source if (row.method, row.top_k) == (method, count)] for source in (rows, quiet))
+        seeds = len({row.seed for row in own})
         known = trained.get(own[0].bundle.rsplit("-", 1)[0])
         lines.append(
             (
                 method if count is None else f"{method}, K = {count}",
+                str(seeds),
                 f"{known.parameters / 1e6:.1f} M" if known else NOTHING,
                 _range(known.iterations) if known else NOTHING,
-                _shown(spread(own, "dice"), ".3f"),
-                _shown(spread(own, "nsd"), ".3f"),
-                _shown(spread(own, "hd95_mm"), ".1f"),
+                _shown(spread(own, "dice"), ".3f", alone=seeds == 1),
+                _shown(spread(own, "nsd"), ".3f", alone=seeds == 1),
+                _shown(spread(own, "hd95_mm"), ".1f", alone=seeds == 1),
                 _shown(spread(own, "gmacs"), ".1f", alone=True),
                 _shown(spread(still, "seconds"), ".2f", alone=True),
                 _shown(spread(still, "peak_memory_mb"), ".0f", alone=True),
@@ -166,7 +200,8 @@ def main() -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     trained = read_trainings(given.rows / "trainings.csv")
     for name, pairs in PAIRS.items():
-        rows = _read(given.rows, name)
+        titles = [net.title for table_name, _, nets in TABLES.values() for net in nets if table_name == name]
+        rows = complete(_read(given.rows, name), titles)
         if not rows:
             continue
         quiet = _read(given.quiet, name) if given.quiet else []

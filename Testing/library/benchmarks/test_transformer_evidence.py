@@ -90,7 +90,13 @@ def test_a_line_has_the_mean_over_seeds_of_means_over_cases_and_seconds_of_the_q
     quiet = [row("UNETR", "0", "a", 0.1, seconds=0.25, peak_memory_mb=700.0)]
     trained = {"tokens-unetr": report.Trained(6_610_000, (284, 301))}
     line = report.table(rows, quiet, trained).splitlines()[-1]
-    assert line == "| UNETR | 6.6 M | 284-301 | 0.700 ± 0.141 | – | – | – | 0.25 | 700 |"
+    assert line == "| UNETR | 2 | 6.6 M | 284-301 | 0.700 ± 0.141 | – | – | – | 0.25 | 700 |"
+
+
+def test_a_seed_that_lacks_a_case_is_left_out():
+    whole = [row("UNETR", "0", case, 0.5) for case in "ab"]
+    half = [row("UNETR", "1", "a", 0.9), row("UNETR", "1", "b", None, error="It failed.")]
+    assert report.complete([*whole, *half]) == whole
 
 
 def test_differences_are_paired_by_seed():
