@@ -43,9 +43,17 @@ DEFAULT_SIZE = (400, 400)
 class _View:
     """A render window with the displayable managers of one MRML view node."""
 
-    def __init__(self, node: slicer.vtkMRMLAbstractViewNode, factory: vtk.vtkObject, managers: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        node: slicer.vtkMRMLAbstractViewNode,
+        factory: vtk.vtkObject,
+        managers: tuple[str, ...],
+        ground: vtk.vtkProp | None = None,
+    ) -> None:
         self._node = node
         self._renderer = vtk.vtkRenderer()
+        if ground is not None:  # before the managers draw what the scene holds already, or it would lie over black
+            self._renderer.AddViewProp(ground)
         self._window = vtk.vtkRenderWindow()
         self._window.SetOffScreenRendering(True)
         self._window.SetMultiSamples(0)
@@ -98,9 +106,6 @@ class SliceView(_View):
 
     def __init__(self, logic: slicer.vtkMRMLSliceLogic) -> None:
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
-        super().__init__(logic.GetSliceNode(), factory, SLICE_MANAGERS)
-        self._logic = logic
-        self._renderer.GetActiveCamera().ParallelProjectionOn()
         # The logic hands over a finished RGBA picture, so the mapper must leave its values as they are.
         self._mapper = vtk.vtkImageMapper()
         self._mapper.SetColorWindow(255)
@@ -108,7 +113,9 @@ class SliceView(_View):
         self._image = vtk.vtkActor2D()
         self._image.SetMapper(self._mapper)
         self._image.GetProperty().SetDisplayLocationToBackground()
-        self._renderer.AddViewProp(self._image)
+        super().__init__(logic.GetSliceNode(), factory, SLICE_MANAGERS, self._image)
+        self._logic = logic
+        self._renderer.GetActiveCamera().ParallelProjectionOn()
         self._style = slicer.vtkMRMLSliceViewInteractorStyle()
         self._style.SetSliceLogic(logic)
         self._style.SetDisplayableManagers(self._group)

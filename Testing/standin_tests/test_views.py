@@ -89,6 +89,18 @@ def test_segments_of_one_labelmap_show_in_their_own_colours(app, no_vtk_errors, 
     assert dominant(color_at(world(20, 15, 10), view_name)) is None
 
 
+def test_a_view_made_late_draws_the_volume_under_the_segments(app, no_vtk_errors):
+    import slicer
+
+    from standin.views import SliceView
+
+    two_segments(flat_volume(100))
+    late = SliceView(slicer.app.layoutManager().sliceWidget("Red").sliceLogic())
+    x, y, _ = late.convertRASToXYZ(world(10, 15, 10))
+    picture = late.pixels()
+    np.testing.assert_array_equal(picture[picture.shape[0] - 1 - round(y), round(x)], color_at(world(10, 15, 10)))
+
+
 def test_a_hidden_segment_is_not_drawn(app, no_vtk_errors):
     node = two_segments(flat_volume())
     node.GetDisplayNode().SetSegmentVisibility("Liver", False)

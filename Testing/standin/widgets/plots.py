@@ -81,9 +81,9 @@ class qMRMLPlotView:
         if chart is not None and chart.GetTitle():
             painter.drawText(QtCore.QRect(0, 2, self.width, 18), int(QtCore.Qt.AlignCenter), chart.GetTitle())
         if series:
-            paint_series(painter, QtCore.QRectF(44, 24, self.width - 54, self.height - 24 - 34), series)
+            paint_series(painter, QtCore.QRectF(44, 40, self.width - 54, self.height - 40 - 34), series)
             if chart.GetYAxisTitle():
-                painter.drawText(QtCore.QPointF(2, 18), chart.GetYAxisTitle())
+                painter.drawText(QtCore.QPointF(2, 32), chart.GetYAxisTitle())
             if chart.GetXAxisTitle():
                 box = QtCore.QRect(44, self.height - 16, self.width - 54, 16)
                 painter.drawText(box, int(QtCore.Qt.AlignCenter), chart.GetXAxisTitle())
