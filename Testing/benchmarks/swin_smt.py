@@ -1,6 +1,6 @@
 """What Swin SMT costs on a CPU: seconds and peak memory of a patch, of its layers, and of a published kind of volume.
 
-`python Testing/benchmarks/swin_smt.py --parts patch layers volume --results results.jsonl --write speed-swin-smt.md`
+`python Testing/benchmarks/swin_smt.py --parts patch layers windows volume --results rows.jsonl --write speed.md`
 
 Every row is measured in a process of its own and noted at once, so that a run that was broken off goes on. Seconds are
 those of the processor with one thread: they do not count waiting, so that other work on the machine spoils little.
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+from monai.networks.nets.swin_unetr import WindowAttention
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -48,13 +49,17 @@ LAYER_ROWS = [
     ("direct", 8192, 96, True),
     ("fused", *STAGES[2], True),
 ]
+WINDOWS = 10**3  # of 7³ tokens: the first stage of a patch of 128 voxels
+WINDOW_ROWS = [[kind, way] for kind in ("regular", "shifted") for way in ("plain", "fused")]
 VOLUME, SPACING = (300, 300, 422), (1.5, 1.5, 1.5)
 READ = 24  # patches of the volume, of which the first 16 fill the slab that is held at one time
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", default=[], choices=("patch", "layers", "volume"), help="what to measure")
+    parser.add_argument(
+        "--parts", nargs="+", default=[], choices=("patch", "layers", "windows", "volume"), help="what to measure"
+    )
     parser.add_argument("--size", type=int, default=128, help="voxels of the patch along each axis")
     parser.add_argument("--results", type=Path, required=True, help="JSON lines; rows that are there are not run again")
     parser.add_argument("--write", type=Path, help="Markdown tables of all results")
@@ -81,6 +86,7 @@ def main() -> None:
 def wanted(parts: list[str], size: int) -> list[list]:
     rows = [["patch", size, *row] for row in PATCH_ROWS] if "patch" in parts else []
     rows += [["layer", *row] for row in LAYER_ROWS] if "layers" in parts else []
+    rows += [["window", *row] for row in WINDOW_ROWS] if "windows" in parts else []
     return rows + ([["volume", *VOLUME, "Swin SMT (E = 32)"]] if "volume" in parts else [])
 
 
@@ -92,7 +98,7 @@ def measured(row: list) -> dict:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     kind, *what = row
-    return {"patch": patch_cost, "layer": layer_cost, "volume": volume_cost}[kind](*what)
+    return {"patch": patch_cost, "layer": layer_cost, "window": window_cost, "volume": volume_cost}[kind](*what)
 
 
 def timed(work) -> dict:
@@ -157,6 +163,15 @@ def layer_cost(kind: str, tokens: int, channels: int, training: bool) -> dict:
                 found.sum().backward()
 
     return timed(work)
+
+
+@torch.inference_mode()
+def window_cost(kind: str, way: str) -> dict:
+    """MONAI's attention in windows, 48 channels and 3 heads, its table of pairs made or not."""
+    attention = WindowAttention(48, 3, (7, 7, 7), qkv_bias=True, use_flash_attention=way == "fused").eval()
+    x, mask = torch.randn(WINDOWS, 7**3, 48), torch.zeros(WINDOWS, 7**3, 7**3) if kind == "shifted" else None
+    attention(x[:10], None)
+    return timed(lambda: attention(x, mask))
 
 
 class FirstOnly(nn.Module):
@@ -228,7 +243,8 @@ def totalsegmentator_like(name: str) -> Bundle:
 def tables(found: list[dict]) -> str:
     parts = [
         "# Swin SMT on a CPU",
-        "Command: `python Testing/benchmarks/swin_smt.py --parts patch layers volume --results FILE --write FILE`. "
+        "Command: `python Testing/benchmarks/swin_smt.py --parts patch layers windows volume --results FILE "
+        "--write FILE`. "
         "Seconds of one processor thread (waiting is not counted; other work ran on the machine), each row in a "
         f"process of its own. torch {torch.__version__}, random weights. Memory: what the process held at most, and by "
         "how much that is more than before the pass.",
@@ -239,7 +255,11 @@ def tables(found: list[dict]) -> str:
     layers = [each for each in found if each["row"][0] == "layer"]
     if layers:
         parts.append("## One feed-forward layer, E = 32\n\n" + layer_table(layers))
-    parts += [volume_text(each) for each in found if each["row"][0] == "volume"]
+    windows = [each for each in found if each["row"][0] == "window"]
+    if windows:
+        parts.append("## Window attention of the first stage, 1000 windows of 343 tokens\n\n" + window_table(windows))
+    volumes = [volume_text(each) for each in found if each["row"][0] == "volume"]
+    parts += volumes or [estimate_text("Swin SMT (E = 32)")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -271,6 +291,24 @@ def layer_table(found: list[dict]) -> str:
             f"| {kind} | {tokens} x {channels} | {way} | {each['seconds']:.2f} | {each['grown_mb']:.0f} | {size} |"
         )
     return "\n".join(lines)
+
+
+def window_table(found: list[dict]) -> str:
+    lines = ["| windows | way | seconds | grown MB |", "|---|---|--:|--:|"]
+    for each in found:
+        _, kind, way = each["row"]
+        lines.append(f"| {kind} | {way} | {each['seconds']:.2f} | {each['grown_mb']:.0f} |")
+    return "\n".join(lines)
+
+
+def estimate_text(name: str) -> str:
+    estimate = resources.estimate_memory_mb(VOLUME, SPACING, totalsegmentator_like(name))
+    i, j, k = VOLUME
+    return (
+        f"## A volume of {i} x {j} x {k} voxels at 1.5 mm, {LABELS} labels, sliding window 128³, overlap 0.5\n\n"
+        f"{name}: `resources.estimate_memory_mb` says {estimate:.0f} MB, without the weights; not measured. All logits "
+        f"in float32 at once would be {LABELS * i * j * k * 4 / 2**20:.0f} MB."
+    )
 
 
 def volume_text(each: dict) -> str:
