@@ -2,22 +2,24 @@
 
     python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
 
-Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed) and a picture of
-each. `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
+Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed), a picture of each,
+and the rows themselves without what was measured beside other work: `FOLDER/rows` serves as `ROWS`, too. `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
 seconds and memory are theirs.
 """
 
 import argparse
 import csv
+import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
 
-from EfficientSegLib.evaluation.results import Row, read_rows  # noqa: E402
+from EfficientSegLib.evaluation.results import Results, Row, read_rows  # noqa: E402
 from EfficientSegLib.evaluation.tables import Spread, spread  # noqa: E402
 from evidence.claims import Choice, difference, markdown  # noqa: E402
 from evidence.plots import dice_by_line  # noqa: E402
@@ -187,6 +189,19 @@ def read_trainings(path: Path) -> dict[str, Trained]:
     }
 
 
+def slim(row: Row) -> Row:
+    """What the tables read of a row."""
+    options = {} if row.top_k is None else {"top_k": None if row.top_k == "all" else row.top_k}
+    unread = {"bundle_sha": "", "source": "", "seconds": None, "seconds_by_stage": "", "peak_memory_mb": None}
+    return replace(row, options=json.dumps(options), **unread)
+
+
+def _keep(rows: Sequence[Row], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    Results(path).add([slim(row) for row in rows])
+
+
 def _read(folder: Path, name: str) -> list[Row]:
     return [row for path in sorted(folder.glob(f"{name}*.csv")) for row in read_rows(path)]
 
@@ -209,6 +224,9 @@ def main() -> None:
         text = [f"# {name}: {cases} cases, {seeds} seeds", table(rows, quiet, trained), differences(rows, pairs())]
         (given.output / f"{name}.md").write_text("\n\n".join(text), encoding="utf-8")
         dice_by_line(rows, given.output / f"{name}.png")
+        _keep(rows, given.output / "rows" / f"{name}.csv")
+    if given.rows.resolve() != (given.output / "rows").resolve():
+        shutil.copyfile(given.rows / "trainings.csv", given.output / "rows" / "trainings.csv")
 
 
 if __name__ == "__main__":

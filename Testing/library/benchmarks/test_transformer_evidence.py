@@ -99,6 +99,13 @@ def test_a_seed_that_lacks_a_case_is_left_out():
     assert report.complete([*whole, *half]) == whole
 
 
+def test_kept_rows_give_the_same_table():
+    rows = [row("U-Net: NMSW", "0", "a", 0.5, '{"overlap": 0.5, "top_k": null}', seconds=3.0, source="abc")]
+    slim = [report.slim(kept) for kept in rows]
+    assert (slim[0].top_k, slim[0].seconds, slim[0].source) == ("all", None, "")
+    assert report.table(slim, [], {}) == report.table(rows, [], {})
+
+
 def test_differences_are_paired_by_seed():
     found = {"one": (0.8, 0.6), "other": (0.7, 0.4, 0.9)}
     rows = [row(method, str(seed), "a", dice) for method, values in found.items() for seed, dice in enumerate(values)]
