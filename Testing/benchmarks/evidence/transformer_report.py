@@ -2,8 +2,9 @@
 
     python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
 
-Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed), a picture of each,
-and the rows themselves without what was measured beside other work: `FOLDER/rows` serves as `ROWS`, too. `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
+Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed), a picture of
+each, and the rows themselves without what was measured beside other work: `FOLDER/rows` serves as `ROWS`, too.
+`QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
 seconds and memory are theirs.
 """
 

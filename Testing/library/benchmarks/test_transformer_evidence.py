@@ -100,9 +100,9 @@ def test_a_seed_that_lacks_a_case_is_left_out():
 
 
 def test_kept_rows_give_the_same_table():
-    rows = [row("U-Net: NMSW", "0", "a", 0.5, '{"overlap": 0.5, "top_k": null}', seconds=3.0, source="abc")]
+    rows = [row("U-Net: NMSW", "0", "a", 0.5, '{"overlap": 0.5, "top_k": null}', seconds=3.0)]
     slim = [report.slim(kept) for kept in rows]
-    assert (slim[0].top_k, slim[0].seconds, slim[0].source) == ("all", None, "")
+    assert (slim[0].top_k, slim[0].seconds, slim[0].options) == ("all", None, '{"top_k": null}')
     assert report.table(slim, [], {}) == report.table(rows, [], {})
 
 
