@@ -110,7 +110,11 @@ class RunChain:
         result = self._needResult()
         _refuseWithoutOrder(result.parameters)
         first = (*result.parameters.wishes.first, *boxes)
-        return self._goOn(result, result.parameters.withWishes(first=first, onlyFirst=True))
+        parameters = result.parameters.withWishes(first=first, onlyFirst=True)
+        if result.state == "stopped":
+            # A worker that has forgotten the result reads it again: what was read, not what was asked for.
+            parameters = replace(parameters, patches=result.patchesRead)
+        return self._goOn(result, parameters)
 
     def goOnLoaded(self, loaded: LoadedResult, parameters: Parameters, listener) -> SegmentationRun:
         """Add patches to a result of an earlier session, until so many are read in all as `parameters` say; the places

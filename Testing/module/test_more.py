@@ -248,6 +248,19 @@ class TestRefineHere(ChainCase):
         self.assertEqual(self.said(), [[3, 2], [5]])
         self.assertEqual(self.widths()[10], 5)
 
+    def test_on_a_stopped_result_a_worker_that_has_forgotten_reads_no_more_than_was_read(self) -> None:
+        self.slow = True
+        self.node.effort = efforts.EFFORTS.index(None)
+        self.segment()
+        self.waitForCoarse()
+        self.ui.stopButton.click()
+        self.assertEqual(self.waitForEnd().state, "stopped")
+        self.logic.worker.stop()
+        self.logic.worker.slow = False
+        self.logic.refineHere([self.BOX])
+        self.assertEqual(self.waitForEnd().state, "done")
+        self.assertEqual(self.said()[-1], [5])
+
     def test_during_a_run_it_stops_and_goes_on_with_them(self) -> None:
         self.slow = True
         self.node.effort = efforts.EFFORTS.index(5)
