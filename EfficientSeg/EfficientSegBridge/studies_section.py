@@ -36,6 +36,7 @@ class StudiesSection(Section):
         self._shown: list[tuple] = []
         self._output = Path()
         self._tabled: tuple = ()
+        self._running = False
         self._states = {
             "waiting": _("waiting"),
             "running": _("at work"),
@@ -75,6 +76,9 @@ class StudiesSection(Section):
         ui.studiesSaveButton.enabled = begun
         ui.studiesLabel.text = html.escape(self._line())
         ui.studiesLabel.setVisible(bool(self._line()))
+        if running != self._running:
+            self._running = running
+            self._panel.runChanged()  # other parts wait for the end of the queue too
 
     def cleanup(self) -> None:
         super().cleanup()

@@ -99,7 +99,9 @@ class TestLoadedVolumes(StudiesCase):
         self.assertEqual(self.shown(), [("CT", "… waiting"), ("CT 2", "… waiting")])
         self.start()
         self.assertTrue(waitUntil(lambda: "patch 1 of 2, 1 min 02 s left" in self.shown()[0][1]))
+        self.assertFalse(self.ui.deviceTestButton.enabled)
         self.waitForQueue()
+        self.assertTrue(self.ui.deviceTestButton.enabled, "other parts have not noticed the end of the queue")
         self.assertEqual(self.shown(), [("CT", "✓ done"), ("CT 2", "✓ done")])
         for volume in (self.volume, second):
             node = slicer.util.getNode(f"{volume.GetName()} segmentation")
