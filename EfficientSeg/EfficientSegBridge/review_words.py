@@ -61,8 +61,8 @@ def explanation() -> str:
     """What the order means, and what it was worth where it was measured."""
     return _(
         "Where a look is worth it, first things first: much surface, much changed by refinement, overview and detail "
-        "in disagreement, or a high priority and not read. It is no probability of an error. In {cases} test cases "
-        "(MR of the hippocampus) the first ten places held {found} % of what was wrong; in any order, {chance} %."
+        "in disagreement, or a high priority and not read. It is no probability of an error. In {cases} test cases (MR "
+        "of the hippocampus) the first ten places held {found}\u00a0% of what was wrong; in any order, {chance}\u00a0%."
     ).format(cases=MEASURED.cases, found=round(100 * MEASURED.found), chance=round(100 * MEASURED.foundByChance))
 
 
@@ -71,7 +71,7 @@ def explanationTip() -> str:
     return _(
         "Area under the curve of wrong volume found over places seen: {area:.2f}, by chance {chance:.2f}. Most of that "
         "is the surface: errors lie there. Measured on a small model; another one, of sarcomas in MR (9 cases), found "
-        "22 % in the first ten places, 10 % by chance. Neither says anything about your scan. See {source}."
+        "22\u00a0% in the first ten places, 10\u00a0% by chance. Neither says anything about your scan. See {source}."
     ).format(area=MEASURED.area, chance=MEASURED.areaByChance, source=MEASURED.source)
 
 

@@ -83,7 +83,7 @@ class TestReview(unittest.TestCase):
     def test_the_figure_that_is_cited_was_measured_and_says_no_confidence(self) -> None:
         measured = review_words.MEASURED
         said = review_words.explanation() + review_words.explanationTip()
-        self.assertIn(f"{round(100 * measured.found)} %", said)
+        self.assertIn(f"{round(100 * measured.found)}\u00a0%", said)
         self.assertIn(measured.source, said)
         self.assertNotIn("confiden", said.lower())
         source = Path(__file__).resolve().parents[2] / measured.source
