@@ -61,11 +61,12 @@ def _batch(arguments: argparse.Namespace) -> batch.Batch:
         raise OptionError(f"--limit is {arguments.limit}.", why="Nothing would be run.", mend="Use 1 or more.")
     if arguments.threads is not None and arguments.threads < 1:
         raise OptionError(f"threads is {arguments.threads}.", why="At least one is needed.", mend="Use 1 or more.")
-    check_patches(arguments)
+    bundle = find_bundle(arguments.bundle)
+    check_patches(arguments, bundle)
     request = Request(
         input="",
         output_dir="",
-        bundle=str(find_bundle(arguments.bundle).absolute()),  # other machines have other current folders
+        bundle=str(bundle.absolute()),  # other machines have other current folders
         strategy=arguments.strategy,
         options=strategy_options(arguments.patches),
         device=arguments.device,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from EfficientSegLib import bundle as bundles
 from EfficientSegLib import job, protocol
 from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
@@ -34,16 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     source = Path(arguments.input)
     output = _output_path(source, arguments.output)
-    check_patches(arguments)
     _check_overlapping(output, arguments.overlapping)
     bundle = find_bundle(arguments.bundle)
+    check_patches(arguments, bundle)
     token_maps.check(arguments, bundle, output)
     stop = threading.Event()
-    bar = ProgressBar()
     for extra in filter(None, (arguments.record, arguments.picture, arguments.tokens)):
         with _scratch_beside(Path(extra)):
             pass  # it can be written there: better known now than after the run
     with _scratch_beside(output) as scratch, stopping_on_interrupt(stop):
+        bar = ProgressBar()  # not before: a refusal would stand behind it on its line
         request = protocol.Request(
             input=str(source),
             output_dir=str(scratch),
@@ -101,19 +102,24 @@ def strategy_options(patches: int | str | None) -> dict:
     return {"top_k": {"all": None, "coarse": 0}.get(patches, patches), "clip_top_k": False}
 
 
-def check_patches(arguments: argparse.Namespace) -> None:
-    """A strategy that reads everything has no number of patches.
+def check_patches(arguments: argparse.Namespace, bundle: Path) -> None:
+    """A strategy that reads everything has no number of patches, be it asked for or the bundle's own.
 
     Raises:
-        OptionError: both were given.
+        OptionError: the number was given, and the strategy has none.
+        BundleError: the bundle cannot be read.
     """
     from EfficientSegLib import strategies
 
-    if arguments.patches is not None and arguments.strategy and not strategies.knows(arguments.strategy, "top_k"):
+    if arguments.patches is None:
+        return
+    given = arguments.strategy
+    strategy = given or bundles.load(bundle).strategy.name
+    if not strategies.knows(strategy, "top_k"):
         raise OptionError(
-            f"--patches does not go with --strategy {arguments.strategy}.",
-            why="This strategy decides itself what it reads.",
-            mend="Leave one of the two away.",
+            f"--patches does not go with {f'--strategy {given}' if given else f'the strategy of {arguments.bundle}'}.",
+            why=f"{strategy} reads the whole volume, patch after patch or slice after slice.",
+            mend="Leave one of the two away." if given else "Leave --patches away.",
         )
 
 

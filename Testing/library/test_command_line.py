@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
+from EfficientSegLib import bundle as bundles
 from EfficientSegLib.__main__ import main
 from EfficientSegLib.commands.evaluate import parse_strategy
 from EfficientSegLib.environment import ROOT
@@ -108,6 +109,17 @@ def test_a_number_of_patches_for_a_strategy_that_reads_all_is_refused_in_words(f
     assert main([*given, "-o", str(tmp_path / "out.nrrd"), "--strategy", "sliding_window"]) == 1
     assert "--patches does not go with --strategy sliding_window" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_number_of_patches_for_a_bundle_that_reads_all_is_refused_before_anything_is_computed(tmp_path, capsys):
+    bundle = write_tiny_bundle(tmp_path / "all")
+    bundles.save(replace(bundle, strategy=bundles.Component("sliding_window", {})), tmp_path / "all")
+    for command, source in (("segment", "ct.nii.gz"), ("batch", "")):
+        given = [command, str(tmp_path / source), "--bundle", str(tmp_path / "all"), "--patches", "3"]
+        assert main([*given, "-o", str(tmp_path / "out.nrrd")]) == 1
+        told = capsys.readouterr().err.splitlines()
+        assert told[0].startswith("--patches does not go with the strategy of ") and told[2] == "Leave --patches away."
+    assert [path.name for path in tmp_path.iterdir()] == ["all"]
 
 
 @pytest.mark.parametrize("option", ["--record", "--picture"])
