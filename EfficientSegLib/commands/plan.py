@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{output}: {network['name']}, {len(planned['cases'])} cases to train on, {len(planned['validation'])} to "
         f"validate, {planned['bundle']['modality']} at {_by(planned['bundle']['preprocess']['spacing_mm'])} mm.\n"
         "Look at it, fill in the licences, then: "
-        f"python -m EfficientSegLib train {output} --data {arguments.dataset} --output RUN_FOLDER"
+        f"python -m EfficientSegLib train {_quoted(output)} --data {_quoted(arguments.dataset)} --output RUN_FOLDER"
     )
     return 0
 
@@ -62,6 +62,11 @@ def three(kind: type) -> Callable[[str], tuple]:
         return values
 
     return read
+
+
+def _quoted(path: str | Path) -> str:
+    """As a shell takes it, on every system."""
+    return f'"{path}"' if " " in str(path) else str(path)
 
 
 def _by(values: tuple[float, ...]) -> str:

@@ -30,7 +30,7 @@ def check_ratio(ratio: float | None) -> None:
         raise OptionError(
             f"prune_ratio is {ratio}.",
             why="It is the fraction of tokens that each stage drops, between 0 and 1.",
-            mend="Use for example 0.75 or 0.9, or null for the network's own.",
+            mend="Use for example 0.75 or 0.9, or leave it out for the network's own.",
         )
 
 

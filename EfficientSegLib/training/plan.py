@@ -37,6 +37,7 @@ def plan(folder: str | os.PathLike, choices: Choices | None = None) -> dict[str,
     """
     folder, choices = Path(folder), choices or Choices()
     dataset = read_dataset(folder)
+    training, validation = _split(dataset.cases, choices)  # may be refused: first, as looking at the cases takes long
     seen = [look(case, folder, ORIENTATION, ZSCORE) for case in dataset.cases]
     modality = choices.modality or dataset.modality or _guessed(seen)
     names = dataset.labels or {value: f"Label {value}" for value in sorted({v for s in seen for v in s.labels})}
@@ -45,7 +46,6 @@ def plan(folder: str | os.PathLike, choices: Choices | None = None) -> dict[str,
     spacing = choices.spacing_mm or tuple(float(f"{value:.4g}") for value in median([s.spacing_mm for s in seen]))
     shapes = [tuple(max(round(n * a / b), 1) for n, a, b in zip(s.shape, s.spacing_mm, spacing)) for s in seen]
     sizes = Sizes(tuple(round(value) for value in median(shapes)), tuple(max(axis) for axis in zip(*shapes)))
-    training, validation = _split(dataset.cases, choices)
     parts = parts_for_slices if choices.network in NETWORKS else parts_for_patches
     given = {
         "bundle": {**_about(dataset, modality, choices), "labels": _labels(names)},

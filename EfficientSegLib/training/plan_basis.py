@@ -9,6 +9,7 @@ import numpy as np
 from EfficientSegLib.bundle import Intensity
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks import NETWORKS
 from EfficientSegLib.training.samples.framing import sides_alone
 from EfficientSegLib.training.survey import Seen
 
@@ -44,6 +45,11 @@ class Choices:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("network", "local"):
+            value = getattr(self, name)
+            if value not in NETWORKS:
+                known = ", ".join(sorted(NETWORKS))
+                raise OptionError(f"{name} is {value!r}.", why=f"Known: {known}.", mend="Correct its name.")
         if self.folds < 1 or not 0 <= self.fold < self.folds:
             raise OptionError(
                 f"fold is {self.fold} of {self.folds}.", why="Folds count from 0.", mend="Use 0 to folds - 1."

@@ -61,6 +61,13 @@ def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str,
     patch = choices.patch_size or _patch(wanted, multiple, backbone)
     if any(n % m for n, m in zip(patch, multiple)):
         raise OptionError(f"The patch is {patch}.", why=f"{backbone} needs multiples of {multiple}.", mend="Round it.")
+    longest_at_least = transformers.LONGEST_AT_LEAST.get(backbone, 1)
+    if max(patch) < longest_at_least:
+        raise OptionError(
+            f"The patch is {patch}.",
+            why=f"{backbone} needs {longest_at_least} or more along one axis.",
+            mend="Enlarge it.",
+        )
     if backbone in transformers.NETWORKS:
         options = transformers.network_options(backbone, patch)
         networks.check(backbone, options)

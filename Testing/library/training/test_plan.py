@@ -1,6 +1,7 @@
 """From a data set to a bundle that segments it, without a word of configuration in between."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -165,6 +166,22 @@ def test_folds_part_the_cases(folders):
     assert plan(folders, Choices(folds=1))["validation"] == []
     with pytest.raises(OptionError, match="9 folds and 5 cases"):
         plan(folders, Choices(folds=9))
+
+
+def test_a_wrong_name_and_too_many_folds_are_refused_before_a_case_is_read(folders, monkeypatch):
+    monkeypatch.setattr("EfficientSegLib.training.plan.look", lambda *_: pytest.fail("A case was read."))
+    for wrong in ({"network": "stp_unter"}, {"local": "stp_unter"}):
+        with pytest.raises(OptionError, match=f"{next(iter(wrong))} is 'stp_unter'.*stp_unetr"):
+            plan(folders, Choices(**wrong))
+    with pytest.raises(OptionError, match="9 folds and 5 cases"):
+        plan(folders, Choices(folds=9))
+
+
+def test_the_command_that_comes_next_can_be_copied_with_blanks(folders, tmp_path, capsys):
+    output = tmp_path / "a name" / "plan.json"
+    assert main(["plan", str(folders), "--network", "unet", "--folds", "1", "-o", str(output)]) == 0
+    told = shlex.split(capsys.readouterr().out.splitlines()[1].split("then: ")[1])
+    assert told[:5] == ["python", "-m", "EfficientSegLib", "train", str(output)] and told[6] == str(folders)
 
 
 def test_mr_is_planned_by_percentiles_and_one_wild_voxel_does_no_harm(tmp_path):

@@ -49,6 +49,14 @@ def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(n
     assert max(patch) <= (96 if local == "stp_unetr" else 128)
 
 
+@pytest.mark.parametrize("choices", [{"network": "swin_smt"}, {"network": "nmsw", "local": "swin_unetr"}])
+def test_a_chosen_patch_that_is_short_along_every_axis_is_refused(choices):
+    sizes = Sizes((64, 64, 64), (64, 64, 64))
+    with pytest.raises(OptionError, match="64 or more along one axis"):
+        planning._network(Choices(**choices, patch_size=(32, 32, 32)), sizes, 3)
+    assert planning._network(Choices(**choices, patch_size=(32, 64, 32)), sizes, 3)[1] == (32, 64, 32)
+
+
 def test_as_many_tokens_are_dropped_as_in_the_paper_and_fewer_where_none_would_be_left():
     ratios = [network_options("stp_unetr", (side,) * 3)["prune_ratio"] for side in (96, 64, 32)]
     assert ratios == [0.9, 0.75, 0.75]
