@@ -14,6 +14,7 @@ PANEL_PIXELS = 350  # the narrowest panel that is to be usable
 VIEW = (330, 270)
 GAP = 8
 COLOURS = 256
+KMEANS = 3  # without it greys take on a tint
 PARTS = (
     "resultButton",
     "whyButton",
@@ -128,6 +129,6 @@ def save(image, path: Path) -> int:
         full = Path(folder) / "full.png"
         screenshots.save(image, full)
         with Image.open(full) as read:
-            small = read.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            small = read.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, KMEANS, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
     return len(small.getcolors())
