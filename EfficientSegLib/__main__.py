@@ -101,8 +101,16 @@ def _devices(command: argparse.ArgumentParser) -> None:
 def _plan(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("dataset", help="a folder in the form of the Decathlon, of nnU-Net v2 raw, or CASE/image.nii.gz + label.nii.gz")
-    add("--network", default="nmsw", help="nmsw (default), segmate, segmate_vanilla, unet, swin_unetr, mednext, ...")
-    add("--local", default="unet", help="network that reads nmsw's patches; default: unet")
+    add(
+        "--network",
+        default="nmsw",
+        help="nmsw (default), mednext, segmate, segmate_vanilla, stp_unetr, swin_smt, swin_unetr or unet",
+    )
+    add(
+        "--local",
+        default="unet",
+        help="network that reads nmsw's patches: unet (default), mednext, stp_unetr, swin_smt or swin_unetr",
+    )
     add("--encoder", default="light", help="segmate's: light (default); efficientnetv2, fastvit, mambaout need timm")
     add("-o", "--output", required=True, help="configuration to write, JSON")
     add("--modality", choices=("CT", "MR"), help="default: as the data set says, or as its values look")

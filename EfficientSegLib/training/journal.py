@@ -107,7 +107,7 @@ class Bar:
         # No refresh more often than once a second: each costs more than it is worth where steps take milliseconds.
         self._bar = tqdm(
             total=total,
-            initial=int(course.seconds) if self._by_time else course.step,
+            initial=min(int(course.seconds), total) if self._by_time else course.step,
             unit="s" if self._by_time else "step",
             mininterval=1.0,
         )

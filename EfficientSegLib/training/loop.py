@@ -141,6 +141,7 @@ def _train(place: Place, config: TrainConfig, data_folder: Path, output: Path, r
     if place.rank == 0:
         best_step = validation.best.step if validation else 0
         _write(run, output, best_step)
+        log.info("Written: %s", output / "bundle")
     return output / "bundle"
 
 
@@ -171,9 +172,11 @@ def _iterate(
             _save(run, validation, output)
             saved = time.monotonic()
         if stop:
+            journal.close()  # the bar's line is ended before words follow it
             if place.rank == 0:
                 log.warning(
-                    "Stopped after %d iterations. They are kept: the same command goes on from here.", run.course.step
+                    "Stopped after %d iterations. They are kept: the same command goes on from here.",
+                    run.course.step,
                 )
             raise Interrupted
     _save(run, validation, output)

@@ -95,3 +95,9 @@ def test_a_missing_tensorboard_is_told_with_its_remedy(tmp_path, course, monkeyp
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(TrainingError, match="TensorBoard was asked for.*pip install tensorboard"):
         Journal(tmp_path, course, tensorboard=True)
+
+
+def test_the_bar_of_a_training_whose_time_is_over_is_full_and_not_beyond(tiny_json, tmp_path, capsys):
+    config = read_options(TrainConfig, {**tiny_json, "iterations": None, "minutes": 0.5})
+    Journal(tmp_path, Course(config, step=1, seconds=71.0)).close()
+    assert "30/30" in capsys.readouterr().err
