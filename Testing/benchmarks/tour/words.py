@@ -142,8 +142,9 @@ STOPS = (
         (),
         "Dropped tokens",
         "For networks that stop computing where nothing is to be found: each colour is a step at which tokens were "
-        "dropped, and its share is said. **The model is untrained**: its weights are random, so its labels and what it "
-        "drops mean nothing; the picture shows that map, legend and boxes lie where they should. Segments are hidden.",
+        "dropped, and its share is said. **The model is untrained**: its weights are random, as its name says, so its "
+        "labels and what it drops mean nothing; the picture shows that map, legend and boxes lie where they should. Segments "
+        "are hidden.",
         "Nothing more than for the boxes.",
     ),
 )
