@@ -133,7 +133,8 @@ STOPS = (
         (10,),
         "350 pixels, dark theme, tutorial",
         "The whole panel at 350 pixels, as all panels of this tour; nothing is cut off, and signs stand beside "
-        "colours. The tutorial's pictures are made by a test that goes through it.",
+        "colours. Where a place is still being put into words, … stands for it. The tutorial's pictures are made by a "
+        "test that goes through it.",
         "Slicer's own icons: the eyes of the segments table are the stand-in's, and too dark here. Screen readers, "
         "and the order of Tab.",
     ),
@@ -143,8 +144,8 @@ STOPS = (
         "Dropped tokens",
         "For networks that stop computing where nothing is to be found: each colour is a step at which tokens were "
         "dropped, and its share is said. **The model is untrained**: its weights are random, as its name says, so its "
-        "labels and what it drops mean nothing; the picture shows that map, legend and boxes lie where they should. Segments "
-        "are hidden.",
+        "labels and what it drops mean nothing; the picture shows that map, legend and boxes lie where they should. "
+        "Segments are hidden.",
         "Nothing more than for the boxes.",
     ),
 )
