@@ -139,7 +139,7 @@ def _train(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("config", help="the training's configuration, JSON")
     add("--data", required=True, help="folder that the configuration's paths begin at")
-    add("--output", required=True, help="folder of the new bundle and the checkpoints")
+    add("-o", "--output", required=True, help="folder of the new bundle and the checkpoints")
     add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one that works")
     add(
@@ -170,7 +170,13 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     add("--split", help="only cases of this split, such as validation")
     add("--splits", metavar="SPLITS.JSON", help="nnU-Net's splits_final.json, with --fold")
     add("--fold", type=int, help="validation cases of this fold, from 0")
-    add("--output", required=True, metavar="FOLDER", help="of the results; finished runs found there are not run again")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="FOLDER",
+        help="of the results; finished runs found there are not run again",
+    )
     add("--tolerance", type=float, default=2.0, metavar="MM", help="surface distance that counts as agreement (NSD)")
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
     add("--threads", type=int, help="default: all cores but one")

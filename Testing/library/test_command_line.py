@@ -15,7 +15,7 @@ import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib.__main__ import main
+from EfficientSegLib.__main__ import main, parser
 from EfficientSegLib.commands.evaluate import parse_strategy
 from EfficientSegLib.environment import ROOT
 from EfficientSegLib.volume import read, write
@@ -266,3 +266,18 @@ def test_ctrl_c_and_a_polite_kill_keep_what_is_done(folder, tmp_path, number):
     assert run.returncode == 130 and time.monotonic() - began < 30
     assert b"Stopped early" in said and read(tmp_path / "out.nrrd").shape == (40, 36, 44)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".efficientseg")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["segment", "CT", "--bundle", "B"],
+        ["batch", "CTS", "--bundle", "B"],
+        ["plan", "DATA"],
+        ["train", "CONFIG", "--data", "DATA"],
+        ["evaluate"],
+        ["experts", "B", "CT"],
+    ],
+)
+def test_every_command_that_writes_takes_the_short_form_of_output(given):
+    assert parser().parse_args([*given, "-o", "there"]).output == "there"
