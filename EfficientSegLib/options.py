@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from EfficientSegLib.errors import OptionError
 
 T = TypeVar("T")
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
 
 
 def read_options(kind: type[T], given: Mapping[str, Any]) -> T:
@@ -56,20 +57,20 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     if origin is typing.Literal:
         if value in arguments and not (isinstance(value, bool) and True not in arguments):
             return value
-        raise _wrong(name, value, "one of " + ", ".join(repr(choice) for choice in arguments))
+        raise _wrong(name, value, _in_words(hint))
     if origin is tuple:
         return _convert_tuple(name, value, arguments)
     if origin in (dict, Mapping) or hint is dict:
         if isinstance(value, Mapping):
             return dict(value)
-        raise _wrong(name, value, "an object")
+        raise _wrong(name, value, _in_words(hint))
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else read_options(hint, value)
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    raise _wrong(name, value, getattr(hint, "__name__", str(hint)))
+    raise _wrong(name, value, _in_words(hint))
 
 
 def _convert_union(name: str, value: Any, choices: tuple) -> Any:
@@ -82,17 +83,36 @@ def _convert_union(name: str, value: Any, choices: tuple) -> Any:
             return _convert(name, value, choice)
         except OptionError:
             continue
-    raise _wrong(name, value, " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices))
+    said = " or ".join(_in_words(choice) for choice in choices if choice is not type(None))
+    raise _wrong(name, value, f"{said}, or null" if type(None) in choices else said)
 
 
 def _convert_tuple(name: str, value: Any, arguments: tuple) -> tuple:
     if not isinstance(value, (list, tuple)):
-        raise _wrong(name, value, "a list")
+        raise _wrong(name, value, _list_in_words(arguments))
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_convert(name, item, arguments[0]) for item in value)
     if len(value) != len(arguments):
-        raise _wrong(name, value, f"a list of {len(arguments)}")
+        raise _wrong(name, value, _list_in_words(arguments))
     return tuple(_convert(name, item, hint) for item, hint in zip(value, arguments, strict=True))
+
+
+def _in_words(hint: Any) -> str:
+    """What a value is to be, in the words of whoever edits the JSON file."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(choice) for choice in arguments)
+    if origin is tuple:
+        return _list_in_words(arguments)
+    if origin in (dict, Mapping):
+        return "an object"
+    if dataclasses.is_dataclass(hint):
+        return f"an object with {', '.join(_described(hint)[0])}"
+    return WORDS.get(hint, str(hint))
+
+
+def _list_in_words(arguments: tuple) -> str:
+    return "a list" if len(arguments) == 2 and arguments[1] is Ellipsis else f"a list of {len(arguments)}"
 
 
 def _wrong(name: str, value: Any, wanted: str) -> OptionError:

@@ -26,6 +26,7 @@ class Outer:
     rest: tuple[float, ...] = ()
     inner: Inner | None = None
     limit: int | None = None
+    share: float | None = None
     either: int | str = 0
     table: dict[str, Any] | None = None
     anything: Any = None
@@ -91,6 +92,29 @@ def test_json_becomes_the_fields_type(field, given, read):
 def test_a_value_of_another_type_is_refused_by_name(field, given):
     with pytest.raises(OptionError, match=f"Option '{field}' is"):
         read_options(Outer, {"name": "x", field: given})
+
+
+@pytest.mark.parametrize(
+    "field, given, words",
+    [
+        ("name", 1, "a text"),
+        ("count", 1.5, "a whole number"),
+        ("rate", "fast", "a number"),
+        ("flag", 1, "true or false"),
+        ("kind", "c", "one of 'a', 'b'"),
+        ("shape", 3, "a list of 3"),
+        ("rest", 3, "a list"),
+        ("inner", 7, "an object with size, scale, or null"),
+        ("limit", "three", "a whole number, or null"),
+        ("share", "half", "a number, or null"),
+        ("either", 1.5, "a whole number or a text"),
+        ("table", [1], "an object, or null"),
+    ],
+)
+def test_what_a_value_must_be_is_said_in_plain_words(field, given, words):
+    with pytest.raises(OptionError) as refused:
+        read_options(Outer, {"name": "x", field: given})
+    assert refused.value.why == f"It must be {words}."
 
 
 def test_an_unknown_option_is_refused_and_the_known_ones_listed():
