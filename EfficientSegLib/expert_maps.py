@@ -5,7 +5,7 @@ the number of its slots. A whole volume is read by a sliding window that moves b
 the shares are averaged, the middle of a patch counting more than its rim, as logits are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,10 +165,33 @@ def _layer(model: nn.Module, chosen: Chosen) -> tuple[int, int]:
     if (stage, block) not in there:
         raise OptionError(
             f"Stage {stage} has no block {block} with experts.",
-            why="There are " + ", ".join(f"block {number} of stage {which}" for which, number in there) + ".",
+            why=f"Experts are in {_layers_in_words(there)}.",
             mend="Choose one of these.",
         )
     return stage, block
+
+
+def _layers_in_words(layers: Iterable[tuple[int, int]]) -> str:
+    """Stages and blocks, such as "stages 2 to 4, blocks 1 and 2 each"; stages with other blocks are told apart."""
+    blocks: dict[int, list[int]] = {}
+    for stage, block in layers:
+        blocks.setdefault(stage, []).append(block)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for stage, own in sorted(blocks.items()):
+        alike.setdefault(tuple(sorted(own)), []).append(stage)
+    return "; ".join(
+        f"{_numbered('stage', stages)}, {_numbered('block', own)}{' each' if len(stages) > 1 else ''}"
+        for own, stages in alike.items()
+    )
+
+
+def _numbered(word: str, numbers: Sequence[int]) -> str:
+    """ "block 3", "blocks 1 and 2", "blocks 1, 2 and 4", or "blocks 1 to 4" where none is left out."""
+    if len(numbers) == 1:
+        return f"{word} {numbers[0]}"
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{word}s {numbers[0]} to {numbers[-1]}"
+    return f"{word}s {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def _check(volume: Volume, bundle: Bundle, centre: Index | None) -> None:

@@ -9,7 +9,7 @@ from transformer_bundle import SMT, write_nmsw_bundle, write_transformer_bundle
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Component
 from EfficientSegLib.errors import OptionError
-from EfficientSegLib.expert_maps import Chosen, find_maps
+from EfficientSegLib.expert_maps import Chosen, _layers_in_words, find_maps
 from EfficientSegLib.networks.expert_shares import mixtures, shares_of_patch
 from EfficientSegLib.preprocess import prepare
 from EfficientSegLib.segment import load_model
@@ -115,8 +115,8 @@ def test_more_than_255_experts_are_counted_right(folder, scan):
     "name, chosen, centre, words",
     [
         ("tiny", Chosen(), None, "no experts.*'swin_smt'"),
-        ("smt", Chosen(1), None, "Stage 1 has no block 1.*block 1 of stage 2, block 1 of stage 3"),
-        ("smt", Chosen(3, 3), None, "Stage 3 has no block 3.*block 2 of stage 3"),
+        ("smt", Chosen(1), None, "Stage 1 has no block 1.*in stages 2 and 4, block 1 each; stage 3, blocks 1 and 2"),
+        ("smt", Chosen(3, 3), None, "Stage 3 has no block 3.*stage 3, blocks 1 and 2"),
         ("smt", Chosen(), (70, 0, 0), r"centre is \(70, 0, 0\).*70 × 36 × 48"),
         ("smt", Chosen(), (0, -1, 0), "centre"),
     ],
@@ -125,6 +125,18 @@ def test_what_cannot_be_mapped_is_told(folder, scan, name, chosen, centre, words
     bundle, model = loaded(folder, name)
     with pytest.raises(OptionError, match=words):
         find_maps(scan, bundle, model, chosen, centre)
+
+
+@pytest.mark.parametrize(
+    "layers, words",
+    [
+        ([(2, 1), (2, 2), (3, 1), (3, 2), (4, 1), (4, 2)], "stages 2 to 4, blocks 1 and 2 each"),
+        ([(2, 1), (3, 1), (3, 2), (3, 3), (4, 1)], "stages 2 and 4, block 1 each; stage 3, blocks 1 to 3"),
+        ([(4, 1), (4, 2), (4, 4)], "stage 4, blocks 1, 2 and 4"),
+    ],
+)
+def test_layers_are_told_as_a_person_would(layers, words):
+    assert _layers_in_words(layers) == words
 
 
 def test_the_windows_are_those_of_the_bundle(folder, scan):
