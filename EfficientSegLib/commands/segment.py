@@ -16,12 +16,13 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib import job, protocol
 from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
-from EfficientSegLib.environment import ROOT, is_running
-from EfficientSegLib.errors import OptionError, VolumeError
+from EfficientSegLib.environment import is_running
+from EfficientSegLib.errors import BundleError, OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.files import replacing
 from EfficientSegLib.kept import ModelKeeper
-from EfficientSegLib.store.keeping import is_named, named
+from EfficientSegLib.store.home import user_folder
+from EfficientSegLib.store.keeping import SHIPPED, is_named, named
 
 INTERRUPTED = 130  # what shells call a command ended by Ctrl-C
 SEGMENTATION_ENDING = ".seg.nrrd"
@@ -76,14 +77,20 @@ def find_bundle(name: str) -> Path:
     """A bundle's folder, given as a path, or by its name among the shipped ones and the user's own.
 
     Raises:
-        BundleError: several of the user's have this name.
+        BundleError: there is none, or several of the user's have this name.
     """
-    shipped = ROOT / "Resources" / "Bundles" / name
     if Path(name).exists():
         return Path(name)
-    if shipped.is_dir():
-        return shipped
-    return named(name) if is_named(name) else Path(name)
+    if (SHIPPED / name).is_dir():
+        return SHIPPED / name
+    if is_named(name):
+        return named(name)
+    known = dict.fromkeys(folder.name for folder in (*bundles.find([SHIPPED]), *bundles.find([user_folder()])))
+    raise BundleError(
+        f"{name} is not a bundle.",
+        why=f"No such folder is here, and the names that are known are: {', '.join(known) or 'none'}.",
+        mend="Give one of these names, or a bundle's folder.",
+    )
 
 
 def patches_number(text: str) -> int | str:

@@ -36,6 +36,14 @@ def test_a_bundle_is_added_found_by_its_name_and_deleted(home, tmp_path, capsys)
     assert "None of your bundles is named 'tiny'" in capsys.readouterr().err
 
 
+def test_an_unknown_name_is_told_with_the_known_ones(home, tmp_path, capsys):
+    write_tiny_bundle(home / "of my own")
+    assert main(["segment", "no-such-scan.nii.gz", "--bundle", "demo-tc", "-o", str(tmp_path / "out.nrrd")]) == 1
+    what, why, _mend = capsys.readouterr().err.strip().splitlines()[-3:]
+    assert "demo-tc is not a bundle" in what
+    assert "demo-ct, demo-ct-slices, self-test, of my own" in why
+
+
 def test_shipped_bundles_cannot_be_deleted(home, capsys):
     assert main(["bundles", "--delete", "demo-ct"]) == 1
     assert main(["bundles", "--where"]) == 0
