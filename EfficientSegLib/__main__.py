@@ -9,6 +9,7 @@ from EfficientSegLib import __version__
 from EfficientSegLib.commands.plan import three
 from EfficientSegLib.commands.segment import INTERRUPTED, patches_number
 from EfficientSegLib.commands.terminal import show_error
+from EfficientSegLib.commands.token_maps import prune_ratio
 from EfficientSegLib.devices import BACKENDS, DEVICES, PRECISIONS
 from EfficientSegLib.errors import EfficientSegError
 from EfficientSegLib.failures import explain
@@ -42,7 +43,12 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how the volume is read; default: the bundle's")
     add("--overlapping", action="store_true", help="let segments share voxels, if the model's labels are independent")
-    add("--prune-ratio", type=float, metavar="R", help="share of tokens dropped at each stage; default: the bundle's")
+    add(
+        "--prune-ratio",
+        type=prune_ratio,
+        metavar="R",
+        help="share of tokens dropped at each stage; default: the bundle's",
+    )
     add(
         "--tokens",
         metavar="MAP.NRRD",

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from math import nan
 from pathlib import Path
 
 from EfficientSegLib import bundle as bundles
@@ -33,6 +34,19 @@ def check(arguments: argparse.Namespace, bundle: Path, output: Path) -> None:
         )
     if arguments.tokens is not None:
         _check_file(Path(arguments.tokens), Path(arguments.input), output)
+
+
+def prune_ratio(text: str) -> float:
+    """A value of --prune-ratio; what no strategy would take is refused before anything is loaded."""
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = nan
+    if not 0 < ratio < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not between 0 and 1; give the share of tokens that each stage drops, for example 0.75 or 0.9"
+        )
+    return ratio
 
 
 def options(arguments: argparse.Namespace) -> dict:

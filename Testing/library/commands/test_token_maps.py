@@ -73,10 +73,7 @@ def test_without_the_wish_there_is_no_map(segment, tmp_path):
         ("stp", ["--tokens", "map.png"], "--tokens cannot be written to map.png"),
         ("stp", ["--tokens", "map.seg.nrrd"], "--tokens cannot be written to map.seg.nrrd"),
         ("stp", ["--tokens", "out.nrrd", "-o", "./out.nrrd"], "is the result"),
-        ("stp", ["--prune-ratio", "1"], "prune_ratio is 1.0"),
-        ("stp", ["--prune-ratio", "-2"], "prune_ratio is -2.0"),
         ("stp", ["--prune-ratio", "0.999"], "prune_ratio is 0.999"),
-        ("stp", ["--prune-ratio", "nan"], "prune_ratio is nan"),
     ],
 )
 def test_a_mistake_is_told_in_three_lines_and_nothing_is_written(segment, tmp_path, capsys, bundle, more, words):
@@ -84,6 +81,21 @@ def test_a_mistake_is_told_in_three_lines_and_nothing_is_written(segment, tmp_pa
     told = [line for line in capsys.readouterr().err.splitlines() if line.strip() and "%" not in line]
     assert words in told[-3] and len(told[-3:]) == 3
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ratio", ["0", "1", "-2", "nan", "inf", "half"])
+def test_what_is_no_ratio_is_refused_with_the_command_line(segment, tmp_path, capsys, ratio):
+    with pytest.raises(SystemExit) as ended:
+        segment("stp", "--prune-ratio", ratio)
+    assert ended.value.code == 2 and f"{ratio!r} is not between 0 and 1" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bundle", ["tiny", "dense"])
+def test_a_network_without_tokens_is_refused_before_its_model_is_loaded(segment, capsys, monkeypatch, bundle):
+    monkeypatch.setattr("EfficientSegLib.job.run", lambda *_: pytest.fail("The run began."))
+    assert segment(bundle, "--prune-ratio", "0.5") == 1
+    assert f"--prune-ratio does not go with bundle {bundle!r}" in capsys.readouterr().err
 
 
 def test_the_scan_itself_is_not_overwritten(segment, folder, tmp_path, capsys):
