@@ -13,7 +13,7 @@ from EfficientSegLib.files import replacing
 from EfficientSegLib.training.schedule import Course
 
 STEPS = "log.csv"  # a row per iteration
-VALIDATIONS = "validation.csv"  # a row per validation
+VALIDATIONS = "validation.csv"  # a row per validation; only where validations are asked for
 EVENTS = "tensorboard"  # folder of event files
 
 
@@ -126,7 +126,7 @@ class Journal:
     """All of it together, in the first process; silent in the others."""
 
     def __init__(self, folder: Path, course: Course, tensorboard: bool = False, silent: bool = False) -> None:
-        """Open the files of a training that goes on at `course`.
+        """Open the files of a training that goes on at `course`; the folder is made where it is not there.
 
         Raises:
             TrainingError: TensorBoard is wanted and missing.
@@ -141,7 +141,8 @@ class Journal:
             self._steps.append(Events(folder, course.step))
             self._validations.append(self._steps[0])
         self._steps.append(Table(folder / STEPS, course.step))
-        self._validations.append(Table(folder / VALIDATIONS, course.step + 1 if course.step else 0))
+        if course.config.validation_every is not None:
+            self._validations.append(Table(folder / VALIDATIONS, course.step + 1 if course.step else 0))
         self._bar = Bar(course)
 
     def step(

@@ -20,7 +20,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def course(tiny_json) -> Course:
-    return Course(read_options(TrainConfig, {**tiny_json, "iterations": 10}))
+    validated = {"validation": tiny_json["cases"][:1], "validation_every": 1}
+    return Course(read_options(TrainConfig, {**tiny_json, **validated, "iterations": 10}))
 
 
 def test_a_table_that_goes_on_holds_every_step_once(tmp_path):
@@ -73,6 +74,11 @@ def test_the_journal_tells_terms_learning_rate_and_speed(tmp_path, course):
     assert float(row["samples_per_s"]) == 4.0
     assert float(row["learning_rate"]) == pytest.approx(course.learning_rate, rel=1e-5)
     assert rows(tmp_path / VALIDATIONS) == [{"step": "1", "validation/loss": "0.75"}]
+
+
+def test_without_validations_there_is_no_table_of_them(tiny_json, tmp_path):
+    Journal(tmp_path / "run", Course(read_options(TrainConfig, {**tiny_json, "iterations": 10}))).close()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [STEPS]
 
 
 def test_a_silent_journal_leaves_nothing(tmp_path, course):
