@@ -111,17 +111,14 @@ def _check_folders(data_folder: Path, output: Path) -> None:
             why="The paths of the cases begin in it.",
             mend="Check its path.",
         )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        trial = output / ".trial"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
+    # Nothing is made yet, as the training may still be refused: the folder comes with the first table.
+    there = next((folder for folder in (output, *output.parents) if os.path.exists(folder)), Path.cwd())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         raise TrainingError(
             f"The output folder {output} may not be written to.",
-            why=f"{error.strerror or error}.",
+            why=f"{there} is {'closed to you' if there.is_dir() else 'a file'}.",
             mend="Choose another folder, or ask its owner for the right to write.",
-        ) from error
+        )
 
 
 def _train(place: Place, config: TrainConfig, data_folder: Path, output: Path, resume: bool, tensorboard: bool) -> Path:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib.errors import OptionError, TrainingError
+from EfficientSegLib.errors import EfficientSegError, OptionError, TrainingError
 from EfficientSegLib.options import read_options
 from EfficientSegLib.segment import load_model
 from EfficientSegLib.training import checkpoint
@@ -226,6 +226,20 @@ def test_an_output_folder_that_cannot_be_made_is_told_before_anything_starts(tin
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(TrainingError, match="output folder .* may not be written to"):
         train(config(tiny_json), data_folder, tmp_path / "file" / "output")
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"largest": [8, 32, 32]}, "Raise largest"),
+        ({"recipe": {"name": "patch", "options": {"patch_size": [16, 16, 16]}}}, "recipe"),
+        ({"cases": [{"image": "absent.nii.gz", "label": "absent.nii.gz"}]}, "absent.nii.gz"),
+    ],
+)
+def test_a_training_that_is_refused_leaves_no_folder(tiny_json, data_folder, tmp_path, wrong, words):
+    with pytest.raises(EfficientSegError, match=words):
+        train(config(tiny_json, **wrong), data_folder, tmp_path / "new" / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_no_number_leaves_model_and_optimiser_as_they_were(tiny_json, data_folder, monkeypatch):
