@@ -137,7 +137,7 @@ def _plan(command: argparse.ArgumentParser) -> None:
     add("--iterations", type=int, help="default: 20000, or as many as --minutes allow")
     add("--minutes", type=float, help="end of the training by time")
     add("--fold", type=int, default=0, help="which part of the cases is for validation, from 0")
-    add("--folds", type=int, default=5, help="number of parts; 1: train on all cases; default: 5")
+    add("--folds", type=int, help="number of parts; 1: train on all cases; default: 5, or one for each of fewer cases")
     add("--seed", type=int, default=0, help="of the folds and of the training")
 
 

@@ -17,7 +17,7 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.dataset import UNKNOWN, Dataset, read_dataset
-from EfficientSegLib.training.plan_basis import ORIENTATION, ZSCORE, Choices, Measured, Sizes
+from EfficientSegLib.training.plan_basis import FOLDS, ORIENTATION, ZSCORE, Choices, Measured, Sizes, check_fold
 from EfficientSegLib.training.plan_patches import parts_for_patches
 from EfficientSegLib.training.plan_slices import NETWORKS, parts_for_slices
 from EfficientSegLib.training.survey import Seen, look, median
@@ -71,20 +71,33 @@ def _guessed(seen: list[Seen]) -> Literal["CT", "MR"]:
 
 def _split(cases: tuple[Case, ...], choices: Choices) -> tuple[list[Case], list[Case]]:
     """Training and validation cases; each case is in the validation of one fold."""
-    if choices.folds == 1:
+    folds = _folds(len(cases), choices)
+    if folds == 1:
         return list(cases), []
-    if choices.folds > len(cases):
-        raise OptionError(
-            f"There are {choices.folds} folds and {len(cases)} cases.",
-            why="Each fold needs a case.",
-            mend="Use fewer folds; 1 trains on all cases.",
-        )
     order = np.random.default_rng(choices.seed).permutation(len(cases))
-    left_out = set(order[choices.fold :: choices.folds].tolist())
+    left_out = set(order[choices.fold :: folds].tolist())
     return (
         [case for number, case in enumerate(cases) if number not in left_out],
         [case for number, case in enumerate(cases) if number in left_out],
     )
+
+
+def _folds(cases: int, choices: Choices) -> int:
+    """As many as were asked for; without a word as many as usual, or as the cases allow, and that is told."""
+    if choices.folds is None:
+        folds = min(FOLDS, cases)
+        if folds < FOLDS:
+            left = "each leaves one out for validation" if folds > 1 else "it is trained on, and none validates"
+            log.warning("%d case%s: --folds is %d, not %d; %s.", cases, "s" * (cases > 1), folds, FOLDS, left)
+        check_fold(choices.fold, folds)
+        return folds
+    if choices.folds > cases:
+        raise OptionError(
+            f"There are {choices.folds} folds and {cases} cases.",
+            why="Each fold needs a case.",
+            mend=f"Use --folds {cases} or fewer; --folds 1 trains on all cases and validates on none.",
+        )
+    return choices.folds
 
 
 def _about(dataset: Dataset, modality: str, choices: Choices) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from EfficientSegLib.training.survey import Seen
 
 ORIENTATION = "RAS"
 ZSCORE = Intensity("zscore", 1.0, 99.0)
+FOLDS = 5  # where nobody says how many, and there are as many cases
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # of the bundle, and other fields of the configuration
 
@@ -41,7 +42,7 @@ class Choices:
     iterations: int | None = None  # None: 20 000, or as many as `minutes` allow
     minutes: float | None = None
     fold: int = 0  # of `folds`, the part that is not trained on
-    folds: int = 5  # 1: all cases are trained on
+    folds: int | None = None  # None: 5, or as many as there are cases; 1: all cases are trained on
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,14 +51,21 @@ class Choices:
             if value not in NETWORKS:
                 known = ", ".join(sorted(NETWORKS))
                 raise OptionError(f"{name} is {value!r}.", why=f"Known: {known}.", mend="Correct its name.")
-        if self.folds < 1 or not 0 <= self.fold < self.folds:
-            raise OptionError(
-                f"fold is {self.fold} of {self.folds}.", why="Folds count from 0.", mend="Use 0 to folds - 1."
-            )
+        check_fold(self.fold, FOLDS if self.folds is None else self.folds)
         for name in ("spacing_mm", "patch_size", "downsampling", "largest"):
             value = getattr(self, name)
             if value is not None and (len(value) != 3 or min(value) <= 0):
                 raise OptionError(f"{name} is {value}.", why="It has three numbers above 0.", mend="Correct it.")
+
+
+def check_fold(fold: int, folds: int) -> None:
+    """Whether there is such a fold.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if folds < 1 or not 0 <= fold < folds:
+        raise OptionError(f"fold is {fold} of {folds}.", why="Folds count from 0.", mend="Use 0 to folds - 1.")
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,12 @@ class Measured:
         low, high = np.percentile(np.concatenate([s.foreground for s in self.seen]), (0.5, 99.5))
         low, high = float(min(window[0], np.floor(low / 50) * 50)), float(max(window[1], np.ceil(high / 50) * 50))
         return Intensity("window", low, high, to)
+
+
+def between_validations(given: dict[str, Any], count: int) -> float:
+    """Iterations, or minutes where a plan is one by time, after which its training validates `count` times in all."""
+    every = (given["minutes"] or given["iterations"]) / count
+    return float(f"{every:.3g}") if given["minutes"] else max(round(every), 1)
 
 
 def has_a_lone_side(given: dict[str, Any]) -> bool:

@@ -8,7 +8,15 @@ from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.training import plan_transformers as transformers
-from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, Sizes, Window, has_a_lone_side
+from EfficientSegLib.training.plan_basis import (
+    Choices,
+    Measured,
+    Parts,
+    Sizes,
+    Window,
+    between_validations,
+    has_a_lone_side,
+)
 
 CT_WINDOW = Window((-250.0, 500.0))  # the paper's
 LONGEST_PATCH = 128  # voxels, the paper's
@@ -18,6 +26,7 @@ LONGEST_SAMPLE = 480  # voxels, the paper's
 TEACHING, USUAL_PATCHES = 0.1, 20
 WIDTHS = (32, 64, 128, 256, 320)  # channels of the paper's U-Net, level by level
 DEEPEST = 3  # voxels per axis that the deepest level of a U-Net keeps, at least
+VALIDATIONS = 20  # in a training: enough to see where it leads
 COARSEST = 24  # voxels per axis that NMSW's overview keeps, at least
 
 
@@ -35,7 +44,9 @@ def parts_for_patches(choices: Choices, measured: Measured, given: dict[str, Any
         "network": network,
         "strategy": _strategy(choices, patch, pad_value),
     }
-    others = {"largest": choices.largest or _largest(choices, measured.sizes, patch, multiple)}
+    others: dict[str, Any] = {"largest": choices.largest or _largest(choices, measured.sizes, patch, multiple)}
+    if given["validation"]:
+        others["validation_every"] = between_validations(given, VALIDATIONS)
     if choices.network in transformers.NETWORKS:
         return bundle, {**others, **transformers.training(choices.network, patch, not has_a_lone_side(given))}
     return bundle, {

@@ -6,7 +6,7 @@ from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.slice_parts.sizes import SIZE_MULTIPLE
-from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, has_a_lone_side
+from EfficientSegLib.training.plan_basis import Choices, Measured, Parts, between_validations, has_a_lone_side
 
 NETWORKS = ("segmate", "segmate_vanilla")
 CT_WINDOW = (-1000.0, 400.0)  # of SegMate's code; its paper says 2000 above
@@ -77,6 +77,7 @@ def _schedule(given: dict[str, Any]) -> dict[str, Any]:
     """The paper's, which needs validations; the usual one where no case is left for them."""
     if not given["validation"]:
         return {}
-    every = (given["minutes"] or given["iterations"]) / VALIDATIONS
-    every = float(f"{every:.3g}") if given["minutes"] else max(round(every), 1)
-    return {"schedule": {"name": "plateau", "options": {}}, "validation_every": every}
+    return {
+        "schedule": {"name": "plateau", "options": {}},
+        "validation_every": between_validations(given, VALIDATIONS),
+    }

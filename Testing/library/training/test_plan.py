@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_plan_and_train_need_no_word_in_between(form, network, request, tmp_path
     assert main(["plan", str(data), "--output", str(file), *options]) == 0
     assert "4 cases to train on, 1 to validate" in capsys.readouterr().out
     assert main(["train", str(file), "--data", str(data), "--output", str(run)]) == 0
+    assert "validation/loss" in (run / "validation.csv").read_text(encoding="utf-8")
     bundle = bundles.load(run / "bundle")
     assert [label.value for label in bundle.labels] == [1, 2, 3]
     image, found = data / NAMES[0] / "image.nii.gz", tmp_path / "found.nii.gz"
@@ -166,6 +168,30 @@ def test_folds_part_the_cases(folders):
     assert plan(folders, Choices(folds=1))["validation"] == []
     with pytest.raises(OptionError, match="9 folds and 5 cases"):
         plan(folders, Choices(folds=9))
+
+
+@pytest.mark.parametrize("count, trained, validated", [(1, 1, 0), (3, 2, 1)])
+def test_a_plan_of_few_cases_has_as_many_folds_as_they_allow_and_says_so(
+    folders, tmp_path, caplog, count, trained, validated
+):
+    for name in NAMES[:count]:
+        shutil.copytree(folders / name, tmp_path / name)
+    planned = plan(tmp_path, Choices(network="unet"))
+    assert (len(planned["cases"]), len(planned["validation"])) == (trained, validated)
+    assert ("validation_every" in planned) == bool(validated)
+    assert f"--folds is {count}, not 5" in caplog.text
+    with pytest.raises(OptionError, match=f"There are 5 folds and {count} cases.*--folds {count} or fewer"):
+        plan(tmp_path, Choices(network="unet", folds=5))
+    with pytest.raises(OptionError, match=f"fold is 4 of {count}"):
+        plan(tmp_path, Choices(network="unet", fold=4))
+
+
+@pytest.mark.parametrize("chosen, every", [({}, 1000), ({"iterations": 7}, 1), ({"minutes": 5.0}, 0.25)])
+def test_a_plan_with_cases_to_validate_on_validates(folders, chosen, every):
+    planned = plan(folders, Choices(network="unet", **chosen))
+    assert planned["validation_every"] == every
+    assert read_options(TrainConfig, planned).validation_every == every
+    assert "validation_every" not in plan(folders, Choices(network="unet", folds=1, **chosen))
 
 
 def test_a_wrong_name_and_too_many_folds_are_refused_before_a_case_is_read(folders, monkeypatch):
