@@ -3,7 +3,8 @@
     python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
 
 Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed), a picture of
-each, and the rows themselves without what was measured beside other work: `FOLDER/rows` serves as `ROWS`, too.
+each, and the rows themselves without what was measured beside other work: `FOLDER/rows` and `FOLDER/quiet` serve as
+`ROWS` and `QUIET`, too.
 `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
 seconds and memory are theirs.
 """
@@ -200,11 +201,12 @@ def slim(row: Row) -> Row:
 def _keep(rows: Sequence[Row], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    Results(path).add([slim(row) for row in rows])
+    if rows:
+        Results(path).add(rows)
 
 
 def _read(folder: Path, name: str) -> list[Row]:
-    return [row for path in sorted(folder.glob(f"{name}*.csv")) for row in read_rows(path)]
+    return [row for path in sorted(folder.rglob(f"{name}.csv")) for row in read_rows(path)]
 
 
 def main() -> None:
@@ -225,7 +227,8 @@ def main() -> None:
         text = [f"# {name}: {cases} cases, {seeds} seeds", table(rows, quiet, trained), differences(rows, pairs())]
         (given.output / f"{name}.md").write_text("\n\n".join(text), encoding="utf-8")
         dice_by_line(rows, given.output / f"{name}.png")
-        _keep(rows, given.output / "rows" / f"{name}.csv")
+        _keep([slim(row) for row in rows], given.output / "rows" / f"{name}.csv")
+        _keep(quiet, given.output / "quiet" / f"{name}.csv")
     if given.rows.resolve() != (given.output / "rows").resolve():
         shutil.copyfile(given.rows / "trainings.csv", given.output / "rows" / "trainings.csv")
 
