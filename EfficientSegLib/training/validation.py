@@ -110,7 +110,15 @@ def _means(values: list[Mapping[str, float]]) -> dict[str, float]:
 
 
 def mean_dice(sample: Sample | SliceBatch, run: Run) -> float:
-    """Mean Dice of the annotated labels that are in a sample, read as the bundle's strategy reads; NaN without any."""
+    """Mean Dice of the annotated labels that are in a sample, read as the bundle's strategy reads; NaN without any.
+
+    In float32 whatever the training's precision, as a bundle is read where nobody has passed a lower one.
+    """
+    with torch.autocast(run.place.device.type, enabled=False):
+        return _mean_dice(sample, run)
+
+
+def _mean_dice(sample: Sample | SliceBatch, run: Run) -> float:
     if isinstance(sample, SliceBatch):
         sample = sample.as_volume()
     template = run.config.template

@@ -56,6 +56,18 @@ def test_a_training_with_validation_and_pictures_equals_one_without_bit_for_bit(
     assert watched.fingerprint == config(split).fingerprint
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_dice_is_read_in_float32_whatever_the_precision_of_the_training(precision, split, data_folder, tmp_path):
+    run = Run(config(split, validation_every=1, precision=precision), data_folder, Place(0, 1))
+    sample = Validation(run, data_folder, tmp_path, Best())._source.still(0)
+    run.model.eval()
+    with torch.no_grad():
+        plain = mean_dice(sample, run)
+        with run.precision.autocast():
+            assert mean_dice(sample, run) == plain
+    assert not math.isnan(plain)
+
+
 def test_the_best_model_is_the_one_of_the_lowest_loss_and_makes_the_bundle(split, data_folder, tmp_path):
     # The rate is so high that the last model is not the best one.
     wild = {"validation_every": 1, "learning_rate": 0.3, "iterations": 5}
