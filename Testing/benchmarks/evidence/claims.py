@@ -68,9 +68,9 @@ def claims(rows: Sequence[Row]) -> list[Difference]:
     return [claim for claim in found if claim]
 
 
-def markdown(differences: Sequence[Difference]) -> str:
-    """A table; each number is a difference of Dice."""
-    lines = ["| Compared | K | Difference of Dice | By seed | Better in |", "| --- | ---: | ---: | --- | ---: |"]
+def markdown(differences: Sequence[Difference], words: str = "Dice", larger_is: str = "Better") -> str:
+    """A table; each number is a difference of what `words` name, and `larger_is` says what a larger one is."""
+    lines = [f"| Compared | K | Difference of {words} | By seed | {larger_is} in |", "| --- | ---: | ---: | --- | ---: |"]
     for claim in differences:
         spread = "" if claim.deviation is None else f" ± {claim.deviation:.3f}"
         seeds = ", ".join(f"{value:+.3f}" for value in claim.by_seed)

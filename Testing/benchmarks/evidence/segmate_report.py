@@ -53,7 +53,8 @@ def claims(rows: Sequence[Row]) -> str:
     parts = []
     for measure, words in MEASURES.items():
         found = [difference(rows, *pair, measure=measure) for pair in pairs()]
-        table = markdown([claim for claim in found if claim]).replace("Difference of Dice", f"Difference of {words}")
+        larger_is = "Larger" if measure == "hd95_mm" else "Better"
+        table = markdown([claim for claim in found if claim], words, larger_is)
         parts.append(f"## {words}\n\n{table}")
     return "\n".join(parts)
 

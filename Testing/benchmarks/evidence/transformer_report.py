@@ -172,9 +172,8 @@ def differences(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
     parts = []
     for measure, words in MEASURES.items():
         found = [difference(rows, *pair, measure=measure) for pair in pairs]
-        text = markdown([claim for claim in found if claim]).replace("Difference of Dice", f"Difference of {words}")
-        if measure == "hd95_mm":
-            text = text.replace("Better in", "Larger in")
+        larger_is = "Larger" if measure == "hd95_mm" else "Better"
+        text = markdown([claim for claim in found if claim], words, larger_is)
         parts.append(f"## Differences of {words}\n\n{text}")
     return "\n".join(parts)
 
