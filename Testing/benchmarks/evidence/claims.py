@@ -70,7 +70,8 @@ def claims(rows: Sequence[Row]) -> list[Difference]:
 
 def markdown(differences: Sequence[Difference], words: str = "Dice", larger_is: str = "Better") -> str:
     """A table; each number is a difference of what `words` name, and `larger_is` says what a larger one is."""
-    lines = [f"| Compared | K | Difference of {words} | By seed | {larger_is} in |", "| --- | ---: | ---: | --- | ---: |"]
+    head = f"| Compared | K | Difference of {words} | By seed | {larger_is} in |"
+    lines = [head, "| --- | ---: | ---: | --- | ---: |"]
     for claim in differences:
         spread = "" if claim.deviation is None else f" ± {claim.deviation:.3f}"
         seeds = ", ".join(f"{value:+.3f}" for value in claim.by_seed)
