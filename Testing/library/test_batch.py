@@ -180,6 +180,44 @@ def test_a_full_disk_is_told_and_the_queue_stays_readable(batch, tmp_path, monke
     assert QueueFile(tmp_path / "out").read()["a ä/ct"].state == "done"
 
 
+def loses(folder, monkeypatch):
+    """Let a folder go once the first case is done."""
+    put = QueueFile.put
+
+    def lost(self, entry):
+        put(self, entry)
+        if entry.case == "a ä/ct" and entry.state == "done":
+            shutil.rmtree(folder)
+
+    monkeypatch.setattr(QueueFile, "put", lost)
+
+
+def test_an_output_folder_that_goes_ends_the_queue_in_words(batch, tmp_path, monkeypatch, capsys):
+    loses(tmp_path / "out", monkeypatch)
+    assert batch() == 1
+    said = capsys.readouterr().err
+    assert "queue.jsonl could not be written" in said and f"Check the folder {tmp_path / 'out'}" in said
+    monkeypatch.undo()
+    batch()
+    assert states(tmp_path / "out") == {"a ä/ct": "done", "a ä/late": "failed", "b/ct": "done"}
+
+
+def test_a_bundle_that_goes_fails_what_follows_and_a_resumed_queue_does_that_alone(
+    batch, source, tree, tmp_path, monkeypatch, capsys
+):
+    (tree / "a ä" / "late.nrrd").unlink()
+    shutil.copytree(source / "tiny", tmp_path / "tiny")
+    loses(tmp_path / "tiny", monkeypatch)
+    assert batch("--bundle", str(tmp_path / "tiny")) == 1
+    assert states(tmp_path / "out") == {"a ä/ct": "done", "b/ct": "failed"}
+    assert "tiny is not a bundle" in capsys.readouterr().err
+    monkeypatch.undo()
+    shutil.copytree(source / "tiny", tmp_path / "tiny")
+    assert batch("--bundle", str(tmp_path / "tiny")) == 0
+    assert states(tmp_path / "out") == {"a ä/ct": "done", "b/ct": "done"}
+    assert "a ä/ct" not in capsys.readouterr().err
+
+
 def test_a_read_only_output_is_told_at_once(batch, tree, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert batch("-o", str(tmp_path / "file" / "out")) == 1

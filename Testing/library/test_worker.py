@@ -353,13 +353,16 @@ def test_a_killed_worker_leaves_no_process_and_nothing_outside_its_folder(reques
     assert not list(temporary.iterdir())
 
 
-def test_after_a_worker_was_killed_during_more_the_next_one_begins_anew_and_ends_the_same(request_for):
+@pytest.mark.parametrize("kind", ["more", "refine here"])
+def test_after_a_worker_was_killed_while_going_on_the_next_one_begins_anew_and_ends_the_same(request_for, kind):
     corner = PatchBox((38, 34, 42), (40, 36, 44))
     refine = request_for(options={"top_k": 3}, first=(corner,), only_first=True, keep=True)
+    further = {"options": {"top_k": None}} if kind == "more" else {"first": (corner,), "only_first": True}
+    read = 6 if kind == "more" else 4
     with WorkerClient() as worker:
         first = worker.ask(request_for("slow", options={"top_k": 3}, keep=True))[-1]
-        worker.send(request_for("slow", options={"top_k": None}, continue_from=first.run_id, keep=True))
-        while not (isinstance(event := worker.next(), Progress) and event.done >= 6):
+        worker.send(request_for("slow", **{"options": {"top_k": 3}, **further}, continue_from=first.run_id, keep=True))
+        while not (isinstance(event := worker.next(), Progress) and event.done >= read):
             pass
         worker.process.kill()
         worker.rest()
