@@ -3,9 +3,10 @@
     python Testing/benchmarks/evidence/transformer_configs.py --splits Testing/benchmarks/results/splits.json \\
         --output FOLDER
 
-Three comparisons, each with equal minutes and one schedule: tokens (hippocampus; a patch holds the whole volume),
-experts (hippocampus; patches of 32 x 64 x 32), and the registry (sarcoma; patches of 64 x 32 x 32), in which every
-network is trained as the local one of NMSW beside the same global U-Net, and once more alone for the sliding window.
+Four comparisons, each with equal minutes and one schedule: tokens (hippocampus; a patch holds the whole volume),
+experts (hippocampus; patches of 32 x 64 x 32), the registry (sarcoma; patches of 64 x 32 x 32), in which every network
+is trained as the local one of NMSW beside the same global U-Net, and once more alone for the sliding window, and the
+sweep: those trained alone, over the prune ratios, the parts of STP + MTA and the numbers of experts.
 The networks are smaller than the papers'; `TOKENS` and `WINDOWS` say how.
 """
 
@@ -116,6 +117,17 @@ def registry() -> list[Net]:
     ]
 
 
+def sweep() -> list[Net]:
+    """Prune ratios, numbers of experts and parts of STP + MTA, beyond what the registry has of them."""
+    patch, given = REGISTRY_DATA.patch_size, {"prune_ratio": USUAL_RATIO}
+    return [
+        *(stp(patch, ratio) for ratio in RATIOS if ratio != USUAL_RATIO),
+        *(swin_smt(number) for number in EXPERTS if number != USUAL_EXPERTS),
+        tokens(patch, "mim", "STP + MIM", completion="mim", **given),
+        tokens(patch, "quiet", "STP + MTA, no noise", noise=False, **given),
+    ]
+
+
 def net_training(
     data: DataSet, method: Method, net: Net, name: str, cases: list[str], seed: int, minutes: float
 ) -> dict[str, Any]:
@@ -151,7 +163,7 @@ def trainings(splits: dict[str, Any]) -> dict[str, dict[str, Any]]:
     add(WINDOW_DATA, INSIDE, "experts", [swin_smt(number) for number in EXPERTS], MINUTES["experts"])
     add(TOKEN_DATA, METHODS["whole"], "parts", ablations()[:2], MINUTES["tokens"])
     add(TOKEN_DATA, METHODS["whole"], "parts", ablations()[2:], MINUTES["tokens"])
-    add(REGISTRY_DATA, ALONE, "alone", registry(), MINUTES["registry"])
+    add(REGISTRY_DATA, ALONE, "alone", [*registry(), *sweep()], MINUTES["registry"])
     return result
 
 
