@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -115,6 +115,16 @@ class Bundle:
         if name == "nmsw":
             name, options = own.get("local_backbone"), own.get("local_options", {})
         return name in TOKEN_NETWORKS and options.get("selection") != "none"
+
+    def run_strategy(self, name: str | None = None, options: Mapping[str, Any] | None = None) -> Component:
+        """The strategy of a run; of the bundle's own the options are replaced one by one, another begins with none.
+
+        Args:
+            name: None is the bundle's.
+            options: those of this run.
+        """
+        own = self.strategy.options if name in (None, "", self.strategy.name) else {}
+        return Component(name or self.strategy.name, {**own, **(options or {})})
 
     def gate(self, backend: str = "torch") -> Gate | None:
         """What was measured of bfloat16 with these very weights; None if nothing was."""

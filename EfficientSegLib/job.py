@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib import devices, loading, overlaps, record, resources
-from EfficientSegLib.bundle import Bundle
+from EfficientSegLib.bundle import Bundle, Component
 from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import ContinuationError, OptionError, VolumeError
 from EfficientSegLib.files import replacing
@@ -89,14 +89,14 @@ def run(
     reporter.progress("write", 0.98)
     labels, seconds["write"] = _timed(lambda: _write(request, volume, bundle, segmentation))
     path = Path(request.output_dir) / RECORD
-    strategy = request.strategy or bundle.strategy.name
+    strategy = bundle.run_strategy(request.strategy, request.options)
     description = record.build(
         request.input,
         volume,
         bundle,
         segmentation,
-        strategy=strategy,
-        options=_all_options(strategy, bundle, request),
+        strategy=strategy.name,
+        options=_all_options(strategy),
         device=reporter.devices[-1]["device"],
         devices=reporter.devices,
         precision=reporter.devices[-1]["precision"],
@@ -256,12 +256,11 @@ def _rehearse_record(labels: "np.ndarray", volume: "Volume", bundle: Bundle) -> 
     return ending.recording(labels, volume.array, bundle)
 
 
-def _all_options(strategy: str, bundle: Bundle, request: Request) -> dict:
+def _all_options(strategy: Component) -> dict:
     from EfficientSegLib import strategies
     from EfficientSegLib.options import read_options
 
-    own = bundle.strategy.options if strategy == bundle.strategy.name else {}
-    return asdict(read_options(strategies.module(strategy).Options, {**own, **request.options}))
+    return asdict(read_options(strategies.module(strategy.name).Options, strategy.options))
 
 
 def _write(request: Request, volume, bundle, segmentation) -> Path:

@@ -105,9 +105,8 @@ def estimate_memory_mb(
         strategy: None is the bundle's.
         overlapping: see `Request.overlapping`.
     """
-    name = strategy or bundle.strategy.name
-    own = bundle.strategy.options if name == bundle.strategy.name else {}
-    network, chosen = bundle.network.options, {**own, **(options or {})}
+    run = bundle.run_strategy(strategy, options)
+    network, name, chosen = bundle.network.options, run.name, run.options
     weights = bundle.weights_path.stat().st_size / MB if bundle.weights_path.is_file() else 0
     loaded = LIBRARIES_MB + weights * WEIGHTS_TIMES
     if name == "slices":

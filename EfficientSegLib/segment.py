@@ -182,10 +182,9 @@ def segment(
         OptionError: the strategy or its options are wrong, or do not fit the network or the volume.
     """
     listener = listener or Listener()
-    name = strategy or bundle.strategy.name
-    module = strategies.module(name)
-    own = bundle.strategy.options if name == bundle.strategy.name else {}
-    chosen_options = read_options(module.Options, {**own, **(options or {})})
+    asked = bundle.run_strategy(strategy, options)
+    name, module = asked.name, strategies.module(asked.name)
+    chosen_options = read_options(module.Options, asked.options)
     _check(volume, bundle)
     if overlapping:
         check_overlapping(bundle)

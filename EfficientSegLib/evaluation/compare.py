@@ -49,8 +49,8 @@ class Method:
         Raises:
             OptionError: the strategy or an option is unknown, or a value is wrong.
         """
-        own = self.bundle.strategy.options if self.strategy_name == self.bundle.strategy.name else {}
-        return read_options(strategies.module(self.strategy_name).Options, {**own, **self.options})
+        strategy = self.bundle.run_strategy(self.strategy, self.options)
+        return read_options(strategies.module(strategy.name).Options, strategy.options)
 
     @property
     def series(self) -> str:

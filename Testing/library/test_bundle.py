@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from EfficientSegLib.bundle import MANIFEST, Label, checksum, find, load, save, verify_weights
+from EfficientSegLib.bundle import MANIFEST, Component, Label, checksum, find, load, save, verify_weights
 from EfficientSegLib.errors import BundleError, OptionError
 
 CONTENT = {
@@ -197,6 +197,14 @@ def test_bundles_are_found_by_name_in_all_folders(tmp_path):
     (tmp_path / "ours" / "no bundle").mkdir()
     found = find([tmp_path / "ours", tmp_path / "theirs", tmp_path / "absent"])
     assert [path.name for path in found] == ["a", "b"]
+
+
+def test_a_run_replaces_options_one_by_one_and_another_strategy_has_none_of_the_bundles(tmp_path):
+    bundle = load(write_bundle(tmp_path / "b", strategy__options={"top_k": 5, "overlap": 0.5}))
+    assert bundle.run_strategy() == bundle.strategy
+    assert bundle.run_strategy("", {"top_k": 6}) == Component("nmsw", {"top_k": 6, "overlap": 0.5})
+    assert bundle.run_strategy("nmsw") == bundle.strategy
+    assert bundle.run_strategy("sliding_window", {"overlap": 0.1}) == Component("sliding_window", {"overlap": 0.1})
 
 
 def test_an_interrupted_save_leaves_the_earlier_manifest(tmp_path, monkeypatch):
