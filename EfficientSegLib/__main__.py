@@ -43,12 +43,7 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how the volume is read; default: the bundle's")
     add("--overlapping", action="store_true", help="let segments share voxels, if the model's labels are independent")
-    add(
-        "--prune-ratio",
-        type=prune_ratio,
-        metavar="R",
-        help="share of tokens dropped at each stage; default: the bundle's",
-    )
+    _prune_ratio(command)
     add(
         "--tokens",
         metavar="MAP.NRRD",
@@ -60,6 +55,11 @@ def _segment(command: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="default: all cores but one")
     add("--record", metavar="RUN.JSON", help="write down what was done, with what, and what came out")
     add("--picture", metavar="OVERVIEW.PNG", help="draw slices, patches and class weights (needs matplotlib)")
+
+
+def _prune_ratio(command: argparse.ArgumentParser) -> None:
+    meaning = "share of tokens dropped at each stage; default: the bundle's"
+    command.add_argument("--prune-ratio", type=prune_ratio, metavar="R", help=meaning)
 
 
 def _batch(command: argparse.ArgumentParser) -> None:
@@ -77,6 +77,13 @@ def _batch(command: argparse.ArgumentParser) -> None:
     add("--scheduler", metavar="ADDRESS", help="of Dask: its workers do the cases (needs distributed)")
     add("--patches", type=patches_number, metavar="K|all|coarse", help="patches read in detail; default: the bundle's")
     add("--strategy", help="how volumes are read; default: the bundle's")
+    _prune_ratio(command)
+    add(
+        "--tokens",
+        action="store_true",
+        help="beside each result, CASE.tokens.nrrd (.tokens.nii.gz with --format nii.gz): where tokens were dropped, "
+        "1 first stage, 2 ..., last value kept, 0 unread",
+    )
     add("--device", choices=DEVICES, default="auto", help="default: the GPU if there is one that works")
     add("--precision", choices=PRECISIONS, default="auto", help="auto: bf16 if processor and model were tested for it")
     add("--backend", choices=BACKENDS, default="torch", help="openvino: on the CPU, needs pip install openvino")

@@ -78,8 +78,8 @@ def plan(batch: Batch) -> Plan:
     wished = asked(bundle, batch.request, batch.ending)
     entries = []
     for case in found.cases:
-        done = None if batch.again else Place(batch.output, case, batch.ending).done_before(wished)
-        entries.append(done or waiting(case))
+        place = Place(batch.output, case, batch.ending, batch.request.tokens)
+        entries.append((None if batch.again else place.done_before(wished)) or waiting(case))
     return Plan(bundle, wished, found.cases, tuple(entries), found.left_out)
 
 
@@ -131,12 +131,16 @@ def _here(bundle: Bundle, listener: Listener) -> DoAll:
     """One after the other in this process, with one warm model."""
 
     def one_by_one(tasks: Sequence[Task], should_stop: Callable[[], bool]) -> Iterator[Entry]:
+        from EfficientSegLib import strategies
+
         models = ModelKeeper()
         if tasks:
             wanted = tasks[0].request  # what would fail every case ends the batch before the first
             device = devices.choose(devices.check_backend(wanted.backend, wanted.device))
             precision = devices.choose_precision(wanted.precision, device, bundle, wanted.backend)
-            models.get(bundle, device, precision, wanted.backend)
+            model = models.get(bundle, device, precision, wanted.backend)
+            strategy = bundle.run_strategy(wanted.strategy, wanted.options)
+            strategies.check_model(strategy.name, strategy.options, model)
         for task in tasks:
             if should_stop():
                 return

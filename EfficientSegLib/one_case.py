@@ -16,7 +16,7 @@ from EfficientSegLib.kept import ModelKeeper
 from EfficientSegLib.protocol import Request
 from EfficientSegLib.reporter import Emit
 from EfficientSegLib.studies.case import Case, Entry, waiting
-from EfficientSegLib.studies.place import LABEL_MAP, SEGMENTATION, Place
+from EfficientSegLib.studies.place import LABEL_MAP, SEGMENTATION, TOKENS, Place
 
 SCRATCH = ".efficientseg-scratch"  # in the output folder: results are moved into place on one disk
 
@@ -34,7 +34,7 @@ class Task:
 
     @property
     def place(self) -> Place:
-        return Place(Path(self.output), self.case, self.ending)
+        return Place(Path(self.output), self.case, self.ending, self.request.tokens)
 
 
 def do(
@@ -59,7 +59,8 @@ def do(
             save_segmentation=task.ending == SEGMENTATION,
         )
         outcome = job.run(request, emit, models, should_stop)
-        return task.place.hand_over(_result(outcome, task), Path(outcome.finished.record), task.asked, machine)
+        made, record = _result(outcome, task), Path(outcome.finished.record)
+        return task.place.hand_over(made, record, task.asked, machine, _token_map(outcome, task))
     except Exception as error:  # one case's failure, of whatever kind, must not end the others
         if not isinstance(error, EfficientSegError):
             logging.getLogger(__name__).debug("Case %s failed.", task.case.name, exc_info=True)
@@ -81,4 +82,14 @@ def _result(outcome: job.Outcome, task: Task) -> Path:
 
     volume, path = outcome.volume, Path(task.scratch) / f"labels{LABEL_MAP}"
     write(Volume(outcome.segmentation.labels[None], volume.spacing_mm, volume.origin_mm, volume.direction), path)
+    return path
+
+
+def _token_map(outcome: job.Outcome, task: Task) -> Path | None:
+    """The map of dropped tokens as a file, where one was asked for and the network drops some."""
+    tokens = outcome.segmentation.tokens
+    if tokens is None:
+        return None
+    path = Path(task.scratch) / f"map{TOKENS[task.ending]}"
+    tokens.write(outcome.volume, path)
     return path

@@ -13,10 +13,14 @@ from EfficientSegLib import dicom
 from EfficientSegLib.errors import VolumeError
 from EfficientSegLib.studies import queue_file
 from EfficientSegLib.studies.case import Case
+from EfficientSegLib.studies.place import TOKENS
 from EfficientSegLib.suitability import FEWEST_SLICES, OTHER_MODALITIES
 
 IMAGE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
-RESULT_ENDINGS = (".seg.nrrd", ".seg.nii.gz", ".seg.nii")
+RESULT_ENDINGS = {
+    **dict.fromkeys((".seg.nrrd", ".seg.nii.gz", ".seg.nii"), "a segmentation"),
+    **dict.fromkeys(TOKENS.values(), "a map of dropped tokens"),
+}
 DICOM_ENDINGS = (".dcm", ".ima", ".dicom")
 NO_IMAGES = ("SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "PR", "SR", "KO", "REG", "DOC", "AU", "ECG")
 LONGEST_NAME = 60  # letters of a series description in a file's name
@@ -66,8 +70,9 @@ def find(
     images, candidates = [], []
     for path in _files(root, Path(output) if output else None, left_out):
         name = path.name.lower()
-        if name.endswith(RESULT_ENDINGS):
-            left_out.append(LeftOut(str(path), "a segmentation"))
+        result = next((kind for ending, kind in RESULT_ENDINGS.items() if name.endswith(ending)), "")
+        if result:
+            left_out.append(LeftOut(str(path), result))
         elif name.endswith(IMAGE_ENDINGS):
             images.append(path)
         else:

@@ -1,5 +1,6 @@
 """Where a network of tokens stopped computing them, on the input's grid: what it says of its own attention."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from EfficientSegLib.geometry import PatchBox, whole
 from EfficientSegLib.preprocess import Prepared
 from EfficientSegLib.restore import restore_nearest
 from EfficientSegLib.strategies import Prediction
+from EfficientSegLib.volume import Volume, write
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class TokenMap:
         for plane in np.moveaxis(self.depths, -1, 0):  # the whole at once would be counted as eight-byte integers
             counts += np.bincount(plane.ravel(order="K"), minlength=len(counts))
         return counts.tolist()
+
+    def write(self, volume: Volume, path: str | os.PathLike) -> None:
+        """Write the depths as a label map on the grid of the volume that was read.
+
+        Raises:
+            VolumeError: the file cannot be written.
+        """
+        write(Volume(self.depths[None], volume.spacing_mm, volume.origin_mm, volume.direction), path)
 
     def summary(self, file: str) -> dict[str, Any]:
         """For the run record; `file` is where the map lies."""

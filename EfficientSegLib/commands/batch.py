@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from EfficientSegLib import batch
+from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.segment import (
     INTERRUPTED,
     check_patches,
@@ -63,16 +64,18 @@ def _batch(arguments: argparse.Namespace) -> batch.Batch:
         raise OptionError(f"threads is {arguments.threads}.", why="At least one is needed.", mend="Use 1 or more.")
     bundle = find_bundle(arguments.bundle)
     check_patches(arguments, bundle)
+    token_maps.check_bundle(arguments, bundle)
     request = Request(
         input="",
         output_dir="",
         bundle=str(bundle.absolute()),  # other machines have other current folders
         strategy=arguments.strategy,
-        options=strategy_options(arguments.patches),
+        options={**strategy_options(arguments.patches), **token_maps.options(arguments)},
         device=arguments.device,
         precision=arguments.precision,
         backend=arguments.backend,
         threads=arguments.threads,
+        tokens=arguments.tokens,
     )
     return batch.Batch(
         Path(arguments.input).absolute(),

@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     _check_overlapping(output, arguments.overlapping)
     bundle = find_bundle(arguments.bundle)
     check_patches(arguments, bundle)
-    token_maps.check(arguments, bundle, output)
+    token_maps.check_bundle(arguments, bundle)
+    if arguments.tokens is not None:
+        token_maps.check_file(Path(arguments.tokens), source, output)
     stop = threading.Event()
     for extra in filter(None, (arguments.record, arguments.picture, arguments.tokens)):
         with _scratch_beside(Path(extra)):
@@ -222,7 +224,7 @@ def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace
         labels = outcome.segmentation.labels[None]
         write(Volume(labels, volume.spacing_mm, volume.origin_mm, volume.direction), output)
     if arguments.tokens:
-        token_maps.write(outcome, Path(arguments.tokens))
+        outcome.segmentation.tokens.write(outcome.volume, arguments.tokens)
         token_maps.name_in_record(outcome.finished.record, Path(arguments.tokens))
     if arguments.record:
         with replacing(arguments.record) as part:

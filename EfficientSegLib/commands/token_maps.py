@@ -1,4 +1,4 @@
-"""`segment --tokens FILE` and `--prune-ratio R`: for networks that drop tokens; what is asked of others is refused."""
+"""`--tokens` and `--prune-ratio` of `segment` and `batch`: for networks that drop tokens, and refused with others."""
 
 import argparse
 import json
@@ -7,33 +7,30 @@ from math import nan
 from pathlib import Path
 
 from EfficientSegLib import bundle as bundles
-from EfficientSegLib import job
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.files import replacing
 
 ENDINGS = (".nii.gz", ".nrrd")
 
 
-def check(arguments: argparse.Namespace, bundle: Path, output: Path) -> None:
-    """Refuse what cannot be had before anything is computed.
+def check_bundle(arguments: argparse.Namespace, bundle: Path) -> None:
+    """Refuse what this bundle does not have before anything is computed.
 
     Raises:
         OptionError: the bundle's network drops no tokens.
-        VolumeError: the map cannot be written so, or would take the place of the scan or of the result.
         BundleError: the bundle cannot be read.
     """
-    if arguments.tokens is None and arguments.prune_ratio is None:
+    wants_map = arguments.tokens not in (None, False)
+    if not wants_map and arguments.prune_ratio is None:
         return
     found = bundles.load(bundle)
     if not found.prunes_tokens:
-        given = "--prune-ratio" if arguments.tokens is None else "--tokens"
+        given = "--tokens" if wants_map else "--prune-ratio"
         raise OptionError(
             f"{given} does not go with bundle {found.name!r}.",
             why=f"Its network drops no tokens; {' and '.join(bundles.TOKEN_NETWORKS)} does, by itself or in nmsw.",
             mend=f"Leave {given} away.",
         )
-    if arguments.tokens is not None:
-        _check_file(Path(arguments.tokens), Path(arguments.input), output)
 
 
 def prune_ratio(text: str) -> float:
@@ -54,20 +51,6 @@ def options(arguments: argparse.Namespace) -> dict:
     return {} if arguments.prune_ratio is None else {"prune_ratio": arguments.prune_ratio}
 
 
-def write(outcome: job.Outcome, path: Path) -> None:
-    """Write the map of a finished run as a label map on the input's grid.
-
-    Raises:
-        VolumeError: the file cannot be written.
-    """
-    from EfficientSegLib.volume import Volume
-    from EfficientSegLib.volume import write as write_volume
-
-    volume = outcome.volume
-    depths = outcome.segmentation.tokens.depths[None]
-    write_volume(Volume(depths, volume.spacing_mm, volume.origin_mm, volume.direction), path)
-
-
 def name_in_record(record: str | os.PathLike, file: Path) -> None:
     """Let a copy of a run record name the file that the map was written to, in one step."""
     content = json.loads(Path(record).read_text(encoding="utf-8"))
@@ -76,7 +59,12 @@ def name_in_record(record: str | os.PathLike, file: Path) -> None:
         part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _check_file(path: Path, source: Path, output: Path) -> None:
+def check_file(path: Path, source: Path, output: Path) -> None:
+    """Refuse a map that cannot be written so, or that would take the place of the scan or of the result.
+
+    Raises:
+        VolumeError: it is so.
+    """
     name = path.name.lower()
     if not name.endswith(ENDINGS) or name.endswith(".seg.nrrd"):
         raise VolumeError(

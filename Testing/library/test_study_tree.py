@@ -45,6 +45,7 @@ def test_names_that_differ_in_the_ending_only_keep_it(tmp_path):
 def test_own_results_are_not_eaten(tmp_path):
     touch(tmp_path / "scan.nii.gz")
     touch(tmp_path / "scan.seg.nrrd")  # results beside the scans
+    touch(tmp_path / "scan.tokens.nii.gz")
     touch(tmp_path / "results" / "scan.seg.nii.gz")
     touch(tmp_path / "earlier" / "image.nii.gz")
     (tmp_path / "earlier" / "queue.jsonl").write_text("")
@@ -53,6 +54,7 @@ def test_own_results_are_not_eaten(tmp_path):
     assert names(found) == ["scan"]
     assert reasons(found) == {
         "scan.seg.nrrd": "a segmentation",
+        "scan.tokens.nii.gz": "a map of dropped tokens",
         "scan.seg.nii.gz": "a segmentation",
         "earlier": "results",
         "out": "results",

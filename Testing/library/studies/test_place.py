@@ -100,6 +100,12 @@ def test_corrections_by_hand_count_as_done_and_are_never_replaced(place):
         place.check_free()
 
 
+def test_made_again_to_the_very_same_bytes_it_is_done(place):
+    make(place)
+    make(place)
+    assert place.done_before(WISHED).state == "done"
+
+
 def test_two_scans_of_one_name_do_not_share_a_result(place, tmp_path):
     make(place)
     (tmp_path / "other.nii").write_bytes(b"another scan")
