@@ -8,38 +8,34 @@ from torch import Tensor
 
 from EfficientSegLib.errors import TrainingError
 from EfficientSegLib.geometry import Index, PatchBox
-from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.members import has_label, present_labels
 from EfficientSegLib.training.samples import Sample
 
 LEAST_DEVIATION = 0.02  # of a patch's network values, which span 1 for the usual window
 TRIES = 20
 
 
-def random_box(target: Tensor, size: Index, foreground: float, generator: torch.Generator) -> PatchBox:
+def random_box(
+    target: Tensor, size: Index, foreground: float, generator: torch.Generator, members: Tensor | None = None
+) -> PatchBox:
     """A patch anywhere, or with the given probability around a random voxel of a random label that is there.
 
     Args:
         target: (I, J, K), 0 is background.
         size: voxels of the patch, no longer than the target.
+        members: of labels that may overlap; see training.members.
     """
     start = [int(torch.randint(length - step + 1, (), generator=generator)) for length, step in zip(target.shape, size)]
     if torch.rand((), generator=generator) < foreground:
-        present = present_labels(target)
+        present = present_labels(target, members)
         if len(present):
-            label = present[torch.randint(len(present), (), generator=generator)]
-            voxels = (target.flatten() == label).nonzero()[:, 0]
+            label = int(present[torch.randint(len(present), (), generator=generator)])
+            voxels = has_label(target.flatten(), label, members).nonzero()[:, 0]
             index = int(voxels[torch.randint(len(voxels), (), generator=generator)])
             _, columns, slices = target.shape
             centre = (index // (columns * slices), index // slices % columns, index % slices)
             start = [min(max(c - s // 2, 0), n - s) for c, s, n in zip(centre, size, target.shape)]
     return PatchBox(tuple(start), tuple(a + s for a, s in zip(start, size)))
-
-
-def present_labels(target: Tensor) -> Tensor:
-    """The labels that are in (I, J, K) uint8, ascending, without background and ignored voxels."""
-    counts = torch.bincount(target.flatten(), minlength=IGNORE + 1)  # a tenth of the time of torch.unique, which sorts
-    counts[0] = counts[IGNORE] = 0
-    return counts.nonzero()[:, 0]
 
 
 def label_box(target: Tensor, label: int) -> PatchBox:
@@ -56,7 +52,7 @@ def random_box_with_contrast(sample: Sample, size: Index, foreground: float, gen
         TrainingError: twenty boxes were empty.
     """
     for _ in range(TRIES):
-        box = random_box(sample.target, size, foreground, generator)
+        box = random_box(sample.target, size, foreground, generator, sample.members)
         if has_contrast(sample.image[(slice(None), *box.slices())]):
             return box
     raise TrainingError(

@@ -31,7 +31,9 @@ class Case:
 
     image: str  # path inside the data folder
     label: str | None = None  # path inside the data folder; None: an image without any annotation
-    map: dict[str, Any] = field(default_factory=dict)  # source label -> our label value; others become background
+    # Source label -> our label value, or a list of them where labels overlap ({"1": [2], "2": [1, 2]}; independent
+    # outputs only), 0: background, null: left out of the loss; see label_maps. {}: the values are ours.
+    map: dict[str, Any] = field(default_factory=dict)
     annotated: Literal["all"] | tuple[int, ...] = "all"  # label values that are drawn wherever they are
     weight: float = 1.0  # how often it is drawn
     role: Literal["torso", "chest", "limb"] = "torso"  # chest: widened to its full width; limb: not cropped

@@ -20,7 +20,8 @@ def check_kinds(model: nn.Module, config: TrainConfig) -> None:
     """Refuse a network that the recipe cannot train, before any case is read.
 
     Raises:
-        OptionError: one is for slices, the other for volumes; or the network has no output of its own for each label.
+        OptionError: one is for slices, the other for volumes; the network has no output of its own for each label; or
+            its outputs are independent, and recipe or network need a background.
     """
     reads_slices = isinstance(model, SliceModel)
     network, labels = config.template.network.name, config.template.labels
@@ -31,17 +32,28 @@ def check_kinds(model: nn.Module, config: TrainConfig) -> None:
             mend="Use recipe 'segmate' and samples 'slices' for a network of slices, and for no other.",
         )
     if not reads_slices and config.template.outputs == "independent":
-        raise OptionError(
-            f"The outputs of bundle {config.template.name!r} are independent, and the network is {network!r}.",
-            why=f"The recipe {config.recipe.name!r} trains labels that exclude each other, and the background.",
-            mend='Leave outputs out of the bundle, or write "exclusive".',
-        )
+        _check_independent(model, config)
     if reads_slices and model.num_outputs != len(labels):
         raise OptionError(
             f"The network {network!r} has {model.num_outputs} outputs for {len(labels)} labels.",
             why="A network of slices has a channel of its own for each label, and none for background.",
             mend='Set outputs of the bundle to "independent".',
         )
+
+
+def _check_independent(model: nn.Module, config: TrainConfig) -> None:
+    trains = getattr(recipe(config.recipe.name), "INDEPENDENT", False)
+    if trains and not isinstance(model, GlobalLocalModel):
+        return
+    network = config.template.network.name
+    raise OptionError(
+        f"The outputs of bundle {config.template.name!r} are independent, the recipe is {config.recipe.name!r} and the "
+        f"network {network!r}.",
+        why="What looks at the whole volume first looks closer where background does not win, and independent outputs "
+        "have none.",
+        mend="Use recipe 'patch', a network of patches such as 'stp_unetr', and strategy 'sliding_window'; or leave "
+        "outputs out of the bundle.",
+    )
 
 
 def check_patches(model: nn.Module, config: TrainConfig, options: Any) -> None:

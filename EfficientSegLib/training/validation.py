@@ -11,6 +11,7 @@ from torch import Tensor
 
 from EfficientSegLib import strategies
 from EfficientSegLib.geometry import PatchBox
+from EfficientSegLib.networks.independent import with_background
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training import checkpoint, processes
 from EfficientSegLib.training.frozen import train_mode
@@ -112,6 +113,8 @@ def _means(values: list[Mapping[str, float]]) -> dict[str, float]:
 def mean_dice(sample: Sample | SliceBatch, run: Run) -> float:
     """Mean Dice of the annotated labels that are in a sample, read as the bundle's strategy reads; NaN without any.
 
+    Of a volume's labels that may overlap each is compared by itself, with the voxels where its probability is above one
+    half; else the one label that a voxel shows.
     In float32 whatever the training's precision, as a bundle is read where nobody has passed a lower one.
     """
     with torch.autocast(run.place.device.type, enabled=False):
@@ -127,23 +130,30 @@ def _mean_dice(sample: Sample | SliceBatch, run: Run) -> float:
     if strategies.knows(strategy.name, "clip_top_k"):
         options["clip_top_k"] = True  # cases differ in size, and the smallest need not have so many patches
     module = strategies.module(strategy.name)
-    prediction = module.predict(sample.image, run.model, read_options(module.Options, options))
+    # A network that has no channel for background is read as its bundle will be.
+    model = run.model if sample.members is None else with_background(run.model)
+    prediction = module.predict(sample.image, model, read_options(module.Options, options))
     counts = torch.zeros(3, template.num_labels)  # of found, true and common voxels
     for start in range(0, sample.target.shape[2], SLAB):
         stop = min(start + SLAB, sample.target.shape[2])
-        found = prediction.logits.region(PatchBox((0, 0, start), (*sample.target.shape[:2], stop))).argmax(0)
-        counts += _counts(found, sample.target[..., start:stop].long(), template.num_labels)
+        logits = prediction.logits.region(PatchBox((0, 0, start), (*sample.target.shape[:2], stop)))
+        counts += _counts(logits, sample.target[..., start:stop].long(), sample.members)
     scored = (counts[1] > 0) & sample.annotated
     scored[0] = False
     dice = 2 * counts[2] / (counts[0] + counts[1]).clamp(min=1)
     return float(dice[scored].mean())
 
 
-def _counts(found: Tensor, true: Tensor, labels: int) -> Tensor:
+def _counts(logits: Tensor, true: Tensor, members: Tensor | None) -> Tensor:
+    """Voxels of each label (3, L): found, true and common; where labels may overlap, each is found above one half."""
     known = true != IGNORE
-    found, true = found[known], true[known]
+    true = true[known]
+    if members is not None:
+        found, truth = logits[:, known] > 0, members[true].T
+        return torch.stack([mask.sum(1).float() for mask in (found, truth, found & truth)])
+    found = logits.argmax(0)[known]
     common = true[found == true]
-    return torch.stack([torch.bincount(values, minlength=labels).float() for values in (found, true, common)])
+    return torch.stack([torch.bincount(values, minlength=len(logits)).float() for values in (found, true, common)])
 
 
 def save_best(run: Run, best: Best, folder: Path) -> None:

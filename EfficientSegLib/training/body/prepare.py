@@ -17,6 +17,7 @@ from EfficientSegLib.torso import torso_box
 from EfficientSegLib.training.body.chest import hollow, widen
 from EfficientSegLib.training.body.lungs import lungs_by_rule
 from EfficientSegLib.training.cases import Case, annotated_channels, read_case
+from EfficientSegLib.training.label_maps import read_map
 
 OUTSIDE = 1000  # source label of the air around the body
 LUNGS = (1001, 1002)  # source labels of lungs made by rule: left, right
@@ -103,7 +104,7 @@ def _around(hu: np.ndarray) -> np.ndarray:
 
 def _values(case: Case, source: np.ndarray, channels: dict[int, int]) -> torch.Tensor:
     values = torch.zeros(int(max(source.max(), SHELL + 1000)) + 1, dtype=torch.long)
-    given = {int(key): value for key, value in case.map.items()}
+    given = {value: None if labels is None else next(iter(labels), 0) for value, labels in read_map(case).items()}
     given |= dict(zip(LUNGS, case.lungs or (), strict=False))
     given |= {label + SHELL: given[label] for label in case.shells if label in given}
     for label, value in given.items():

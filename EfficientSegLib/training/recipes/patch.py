@@ -2,6 +2,8 @@
 
 The defaults are NMSW's. As STP + MTA + UNETR is trained: four patches, weights 1 and 1, `squared`; as Swin SMT: weights
 1 and 1. A network that has something to add to the loss of a pass, as the choice of tokens has, is asked for it.
+
+The one recipe of volumes that also trains labels that may overlap (independent outputs): where a sample has `members`.
 """
 
 from collections.abc import Sequence
@@ -14,8 +16,11 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.networks.patch_size import refuse_size
 from EfficientSegLib.training.boxes import random_box_with_contrast
+from EfficientSegLib.training.independent_losses import IndependentLoss
 from EfficientSegLib.training.losses import SampleLoss
 from EfficientSegLib.training.samples import Sample
+
+INDEPENDENT = True  # it trains outputs that are independent, too
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Options:
     foreground: float = 0.5  # share of the patches that are centred on a label
     dice_weight: float = 0.8
     ce_weight: float = 0.2
-    squared: bool = False  # Dice with squares in its denominator, background being one of its labels
+    squared: bool = False  # Dice with squares in its denominator, background, where there is one, among its labels
 
     def __post_init__(self) -> None:
         if min(self.patch_size) < 1 or self.patches < 1:
@@ -42,7 +47,7 @@ def losses(
     """Terms whose sum is minimised.
 
     Args:
-        model: meets `PatchModel`.
+        model: meets `PatchModel`; with a channel for background unless the sample has `members`.
         sample: image (1, I, J, K), at least one patch long.
         progress: 0 at the start of the training, 1 at its end; not used here.
         generator: source of every draw.
@@ -55,7 +60,7 @@ def losses(
         TrainingError: there is nothing to see in the sample.
     """
     _check_patch(model, sample, options.patch_size)
-    cost = SampleLoss(sample.annotated, options.dice_weight, options.ce_weight, options.squared)
+    cost = _cost(sample, options)
     terms, added = [], []
     for _ in range(options.patches):
         box = random_box_with_contrast(sample, options.patch_size, options.foreground, generator)
@@ -63,6 +68,13 @@ def losses(
         terms.append(cost(model(patch), sample.target[box.slices()]))
         added.append(added_by(model))
     return {"patch": torch.stack(terms).mean(), **selection_term(added)}
+
+
+def _cost(sample: Sample, options: Options) -> SampleLoss | IndependentLoss:
+    weights = options.dice_weight, options.ce_weight, options.squared
+    if sample.members is None:
+        return SampleLoss(sample.annotated, *weights)
+    return IndependentLoss(sample.annotated, sample.members, *weights)
 
 
 def added_by(network: nn.Module) -> Tensor | None:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox, enlarged
 from EfficientSegLib.resampling import shrink, shrink_labels
-from EfficientSegLib.training.boxes import has_contrast, label_box, present_labels, random_box_with_contrast
+from EfficientSegLib.training.boxes import has_contrast, label_box, random_box_with_contrast
 from EfficientSegLib.training.losses import SampleLoss
+from EfficientSegLib.training.members import present_labels
 from EfficientSegLib.training.recipes.patch import added_by, selection_term
 from EfficientSegLib.training.samples import Sample
 

@@ -45,10 +45,11 @@ class Sample:
     """What a recipe for volumes trains on."""
 
     image: Tensor  # (1, I, J, K), float32, network values
-    target: Tensor  # (I, J, K), uint8, logit channels, or losses.IGNORE
+    target: Tensor  # (I, J, K), uint8, logit channels, or numbers of `members`; or losses.IGNORE
     annotated: Tensor  # (L,), bool
     name: str
     along: Along | None = None  # None: not known
+    members: Tensor | None = None  # (numbers, L), bool, of labels that may overlap, see training.members; else None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
 """The trunk in CT: few cases, widened by drawings and contrast (training/body); what the demo's model learns from."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from EfficientSegLib.errors import TrainingError
 from EfficientSegLib.geometry import Index
@@ -12,6 +14,8 @@ from EfficientSegLib.training.body.augment import STILL, Grid, Options, draw_sam
 from EfficientSegLib.training.body.prepare import PreparedCase, prepare_case
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.label_maps import refuse_overlaps
+from EfficientSegLib.training.members import label_sets, table
 from EfficientSegLib.training.samples import Sample
 from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
 
@@ -21,17 +25,23 @@ __all__ = ["BodySource", "Options", "open_source", "sample_grid"]
 class BodySource:
     """A `samples.Source`."""
 
-    def __init__(self, cases: Sequence[PreparedCase], options: Options, grid: Grid) -> None:
+    def __init__(
+        self, cases: Sequence[PreparedCase], options: Options, grid: Grid, members: Tensor | None = None
+    ) -> None:
         self._cases, self._options, self._grid = cases, options, grid
+        self._members = members  # of samples; None: labels exclude each other
         weights = np.array([prepared.case.weight for prepared in cases])
         self._shares = weights / weights.sum()
 
     def draw(self, generator: np.random.Generator) -> Sample:
         prepared = self._cases[int(generator.choice(len(self._cases), p=self._shares))]
-        return draw_sample(prepared, self._options, self._grid, generator)
+        return self._with_members(draw_sample(prepared, self._options, self._grid, generator))
 
     def still(self, number: int) -> Sample:
-        return draw_sample(self._cases[number], STILL, self._grid, np.random.default_rng(number))
+        return self._with_members(draw_sample(self._cases[number], STILL, self._grid, np.random.default_rng(number)))
+
+    def _with_members(self, sample: Sample) -> Sample:
+        return sample if self._members is None else dataclasses.replace(sample, members=self._members)
 
 
 def open_source(
@@ -47,13 +57,20 @@ def open_source(
         VolumeError: a case cannot be read.
         TrainingError: a case contradicts the bundle, or its rules cannot be trained for.
     """
+    refuse_overlaps(
+        cases,
+        why="Samples 'body' have one label in each voxel.",
+        mend="Use samples 'volume', or map each value to one label.",
+    )
     grid = sample_grid(config, patch, multiple)
     rule = config.template.preprocess
     prepared = [
         prepare_case(case, rule, config.channels, data_folder, config.seed + number)
         for number, case in enumerate(cases)
     ]
-    return BodySource(prepared, read_options(Options, config.samples.options), grid)
+    is_independent, labels = config.template.outputs == "independent", len(config.channels) + 1
+    members = table(label_sets((), labels), labels) if is_independent else None
+    return BodySource(prepared, read_options(Options, config.samples.options), grid, members)
 
 
 def sample_grid(config: TrainConfig, patch: Index, multiple: Index) -> Grid:

@@ -22,6 +22,7 @@ from EfficientSegLib.geometry import Index
 from EfficientSegLib.options import read_options
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.label_maps import refuse_overlaps
 from EfficientSegLib.training.losses import IGNORE
 from EfficientSegLib.training.samples import Along, Sample, SliceBatch, Source, source
 from EfficientSegLib.training.samples.brightness import STEPS, Brightness, BrightnessOptions, check_shares
@@ -222,6 +223,11 @@ def open_source(
         TrainingError: a case contradicts the configuration, or slices cannot be cut as it says.
         OptionError: an option is wrong.
     """
+    refuse_overlaps(
+        cases,
+        why="The recipe of slices has a term in which labels compete for each pixel: there, a pixel shows one label.",
+        mend="Map each value to one label, or use recipe 'patch', samples 'volume' and a network over volumes.",
+    )
     options = read_options(Options, config.samples.options)
     slices = patch[0]
     _check(config, options, slices)

@@ -74,9 +74,11 @@ def turned(
 
 def mirrored(sample: Sample, axis: int, pairs: Tensor) -> Sample:
     """Flipped from left to right; labels that are each other's mirror image change places."""
+    sample = flipped(sample, axis)
+    if sample.members is not None:
+        return dataclasses.replace(sample, members=sample.members[:, pairs], annotated=sample.annotated[pairs])
     lookup = torch.arange(256, dtype=torch.uint8)
     lookup[: len(pairs)] = pairs.to(torch.uint8)
-    sample = flipped(sample, axis)
     return dataclasses.replace(sample, target=lookup[sample.target.long()], annotated=sample.annotated[pairs])
 
 

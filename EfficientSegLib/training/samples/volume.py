@@ -9,7 +9,6 @@ What training and inference must agree on:
   background, not IGNORE: nothing is there, and a network that was not told so would propose patches in the padding.
 """
 
-import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,18 +26,17 @@ from EfficientSegLib.resources import available_memory_mb
 from EfficientSegLib.suitability import check_grid, check_intensities
 from EfficientSegLib.training.cases import Case, annotated_channels, nearest, read_pair
 from EfficientSegLib.training.config import TrainConfig
+from EfficientSegLib.training.label_maps import refuse_overlaps_of_exclusive
 from EfficientSegLib.training.losses import IGNORE
+from EfficientSegLib.training.members import present_labels
 from EfficientSegLib.training.samples import Along, Sample
 from EfficientSegLib.training.samples.brightness import Brightness
 from EfficientSegLib.training.samples.framing import mirror_pairs, sample_sizes
+from EfficientSegLib.training.samples.targets import check_labels, look_up, points_of
 from EfficientSegLib.training.samples.transforms import Options, cut, resample, shape_change
 from EfficientSegLib.training.samples.turns import Axes, before_turn, draw_quarters, turned
-from EfficientSegLib.volume import Volume
 
 __all__ = ["Options", "VolumeSource", "open_source"]
-
-log = logging.getLogger(__name__)
-POINTS = 4096  # voxels kept of each label, evenly spread, around which parts are chosen
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,10 @@ class LoadedCase:
 
     name: str
     image: Tensor  # (I, J, K), float32, network values
-    target: Tensor  # (I, J, K), uint8, channels or IGNORE
+    target: Tensor  # (I, J, K), uint8, channels, or numbers of `members`; or IGNORE
     annotated: Tensor  # (L,), bool
     points: tuple[np.ndarray, ...]  # per label that is there, voxels (n, 3)
+    members: Tensor | None  # (numbers, L), bool; None: labels exclude each other
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class VolumeSource:
             image, target, inside = resample(case.image, case.target, centre, *change, frame.pad_value)
         image = self._brightness(image[None], generator)
         image = torch.where(inside, image, frame.pad_value)
-        sample = Sample(image, target, case.annotated, case.name, _along(start, size, case))
+        sample = Sample(image, target, case.annotated, case.name, _along(start, size, case), case.members)
         return turned(sample, options, frame.axes, frame.pairs, quarters, generator)
 
     def still(self, number: int) -> Sample:
@@ -104,7 +103,7 @@ class VolumeSource:
         size = frame.size(tuple(case.image.shape), limited=False)
         start = tuple(-(max(low - n, 0) // 2) for low, n in zip(frame.least, case.image.shape))
         image, target, _ = cut(case.image, case.target, start, size, frame.pad_value)
-        return Sample(image[None], target, case.annotated, case.name, _along(start, size, case))
+        return Sample(image[None], target, case.annotated, case.name, _along(start, size, case), case.members)
 
     def _start(self, case: LoadedCase, size: Index, generator: np.random.Generator) -> Index:
         """First voxel of the sample in the case: anywhere or around a label where the case is longer, else centred."""
@@ -141,11 +140,13 @@ def open_source(
     """
     if not cases:
         raise TrainingError("There are no cases.", why="Samples are made of them.", mend="List at least one.")
+    refuse_overlaps_of_exclusive(cases, config.template.outputs)
     options = read_options(Options, config.samples.options)
     frame = _frame(config, patch, multiple)
     memory = _Memory(available_memory_mb() * options.memory_share / config.processes)
     loaded = [_load(case, config, Path(data_folder), memory) for case in cases]
-    _check_labels(loaded, config)
+    there = set().union(*(present_labels(case.target, case.members).tolist() for case in loaded))
+    check_labels(there, [case.annotated for case in loaded], config)
     return VolumeSource(loaded, [case.weight for case in cases], options, frame)
 
 
@@ -174,21 +175,17 @@ def _load(case: Case, config: TrainConfig, folder: Path, memory: "_Memory") -> L
         raise VolumeError(f"{case.image}: {error.what}", why=error.why, mend=error.mend) from error
     prepared = prepare(image, template.preprocess)
     target = np.zeros(prepared.array.shape[1:], dtype=np.uint8)
+    numbers = look_up(case, config, labels)
     if labels is not None:
         source = nearest(orient(labels.array, prepared.axes, prepared.flips)[0], prepared.grid)
-        target = _channels(case, config, labels)(source[prepared.crop.slices()])
-    points = []
-    for channel in np.unique(target):
-        if channel not in (0, IGNORE):
-            voxels = np.flatnonzero(target == channel)
-            chosen = voxels[:: max(-(-len(voxels) // POINTS), 1)]
-            points.append(np.stack(np.unravel_index(chosen, target.shape), axis=1).astype(np.int32))
+        target = numbers(source[prepared.crop.slices()])
     return LoadedCase(
         case.image,
         torch.from_numpy(memory.keep(np.ascontiguousarray(prepared.array[0]))),
         torch.from_numpy(memory.keep(np.ascontiguousarray(target))),
         annotated_channels(case, config.channels),
-        tuple(points),
+        points_of(target, numbers.members),
+        numbers.members,
     )
 
 
@@ -207,52 +204,6 @@ def _check_case(case: Case) -> None:
             why="Without one, all of it would count as background.",
             mend="Name its label file, or list in annotated the labels that are known to be absent from it.",
         )
-
-
-def _channels(case: Case, config: TrainConfig, labels: Volume):
-    """What takes label values of the file to channels.
-
-    Raises:
-        TrainingError: the file holds a value that neither the map nor, without a map, the bundle names.
-    """
-    channels = {0: 0, **config.channels}
-    given = {int(key): value for key, value in case.map.items()} or {value: value for value in channels}
-    for value in given.values():
-        if value is not None and value not in channels:
-            raise TrainingError(
-                f"{case.image} maps to {value}.",
-                why=f"The bundle's labels are {sorted(config.channels)}.",
-                mend="Correct the map; 0 is background, null is left out of the loss.",
-            )
-    found = np.unique(labels.array)
-    unknown = [value for value in found.tolist() if value != 0 and value not in given]
-    if unknown:
-        shown = ", ".join(f"{value:g}" for value in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
-        raise TrainingError(
-            f"{case.label} holds {shown}.",
-            why=f"Known are {', '.join(str(value) for value in sorted(given))}.",
-            mend="Correct the file, declare the label, or name the value in the case's map (0: background).",
-        )
-    numbers = np.array([IGNORE if given.get(int(v), 0) is None else channels[given.get(int(v), 0)] for v in found])
-
-    def look_up(part: np.ndarray) -> np.ndarray:
-        return numbers.astype(np.uint8)[np.searchsorted(found, part)]
-
-    return look_up
-
-
-def _check_labels(loaded: Sequence[LoadedCase], config: TrainConfig) -> None:
-    there = set().union(*(np.unique(case.target.numpy()).tolist() for case in loaded)) - {0, IGNORE}
-    if not there and any(bool(case.annotated.all()) for case in loaded):
-        raise TrainingError(
-            f"None of {len(loaded)} cases shows any label.",
-            why="There is nothing to learn from background alone.",
-            mend="Check the label files and the maps.",
-        )
-    labels = config.template.labels
-    absent = [label.name for channel, label in enumerate(labels, 1) if channel not in there]
-    if absent:
-        log.warning("In none of %d cases: %s. Such a label cannot be learnt.", len(loaded), ", ".join(absent))
 
 
 class _Memory:

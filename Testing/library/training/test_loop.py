@@ -200,6 +200,50 @@ def test_an_unknown_network_or_strategy_is_refused_before_anything_starts(tiny_j
         read_config(path)
 
 
+SWIN = {"feature_size": 12, "depths": [1, 1, 1, 1], "window": 4}
+
+
+@pytest.mark.parametrize(
+    "network, recipe, window, words",
+    [
+        (
+            {"name": "nmsw", "options": {"local_backbone": "swin_unetr", "patch_size": [32, 32, 32]}},
+            {"name": "nmsw"},
+            None,
+            "bundle.network: A patch is 32 × 32 × 32 voxels.*Use 64 × 32 × 32",
+        ),
+        (
+            {"name": "nmsw", "options": {"local_backbone": "stp_unetr", "patch_size": [64, 64, 64]}},
+            {"name": "nmsw"},
+            None,
+            r"bundle.network: patch_size is \(64, 64, 64\).*Use \(96, 96, 96\)",
+        ),
+        (
+            {"name": "swin_unetr", "options": SWIN},
+            {"name": "patch", "options": {"patch_size": [32, 32, 32]}},
+            [64, 32, 32],
+            "recipe: A patch is 32 × 32 × 32 voxels.*Use 64 × 32 × 32",
+        ),
+        (
+            {"name": "swin_unetr", "options": SWIN},
+            {"name": "patch", "options": {"patch_size": [64, 32, 32]}},
+            [48, 48, 48],
+            r"bundle.strategy: patch_size is \(48, 48, 48\).*Use \(64, 64, 64\)",
+        ),
+    ],
+)
+def test_patches_that_the_network_cannot_read_are_refused_with_the_file(
+    tiny_json, tmp_path, monkeypatch, network, recipe, window, words
+):
+    monkeypatch.setattr("EfficientSegLib.networks.build", lambda *_: pytest.fail("A network was built."))
+    strategy = {"name": "sliding_window", "options": {"patch_size": window}} if window else {"name": "nmsw"}
+    bundle = {**tiny_json["bundle"], "network": network, "strategy": strategy}
+    path = tmp_path / "training.json"
+    path.write_text(json.dumps({**tiny_json, "bundle": bundle, "recipe": recipe}))
+    with pytest.raises(TrainingError, match=words):
+        read_config(path)
+
+
 def test_an_unknown_recipe_names_the_known_ones(tiny_json, data_folder):
     with pytest.raises(OptionError, match="nmsw, patch"):
         Run(config(tiny_json, recipe={"name": "magic"}), data_folder, ALONE)
@@ -282,7 +326,7 @@ def test_a_signal_keeps_all_that_was_done(tiny_json, data_folder, tmp_path, monk
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_labels_of_volumes_that_may_overlap_are_refused_before_any_case_is_read(tiny_json, tmp_path):
+def test_labels_that_may_overlap_are_refused_by_a_network_with_an_overview_before_any_case_is_read(tiny_json, tmp_path):
     tiny_json["bundle"]["outputs"] = "independent"
-    with pytest.raises(OptionError, match="outputs of bundle .* are independent.*exclude each other"):
+    with pytest.raises(OptionError, match="outputs of bundle .* independent.*background does not win.*'patch'"):
         Run(config(tiny_json), tmp_path / "nowhere", ALONE)

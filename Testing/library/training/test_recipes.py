@@ -12,10 +12,11 @@ from EfficientSegLib.options import read_options
 from EfficientSegLib.patches import gaussian_window
 from EfficientSegLib.resampling import enlarge
 from EfficientSegLib.training import recipe
-from EfficientSegLib.training.boxes import counts_in, label_box, present_labels, random_box, random_box_with_contrast
+from EfficientSegLib.training.boxes import counts_in, label_box, random_box, random_box_with_contrast
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.loop import train
 from EfficientSegLib.training.losses import IGNORE, SampleLoss
+from EfficientSegLib.training.members import present_labels
 from EfficientSegLib.training.recipes.nmsw import blended, coarse_errors, draw_scores, merged, once
 from EfficientSegLib.training.recipes.zoom_out import jittered, zoomed
 from EfficientSegLib.training.samples import Sample
