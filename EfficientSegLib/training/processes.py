@@ -13,6 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+# Before any group is made, and so here: this module keeps the group that it finds as default arguments.
+# DistributedDataParallel imports it on its way; the group would then outlive `destroy_process_group`, and a thread of
+# gloo's that is at work while the interpreter is taken down aborts the process.
+import torch.distributed.nn.functional
 from torch import Tensor, distributed
 
 from EfficientSegLib.errors import DeviceError, EfficientSegError, TrainingError
