@@ -46,7 +46,10 @@ class Attention(nn.Module):
         pairs = (queries.float() @ keys.float().transpose(2, 3)) * queries.shape[-1] ** -0.5
         itself = torch.eye(x.shape[1], device=x.device)
         seen = visible[:, None] + (1 - visible[:, None]) * itself  # (B, N, N)
-        weights = (pairs - pairs.detach().amax(3, keepdim=True)).exp() * seen[:, None]
+        # Below the highest pair that is seen: below the highest of all, those that are seen could all vanish. What is
+        # not seen is cut at that height, or it could overflow; it counts only for the gradient of `visible`.
+        highest = pairs.detach().masked_fill(seen.detach()[:, None] == 0, -torch.inf).amax(3, keepdim=True)
+        weights = (pairs - highest).clamp(max=0).exp() * seen[:, None]
         weights = weights / weights.sum(3, keepdim=True)
         return self._joined(weights.to(values.dtype) @ values)
 

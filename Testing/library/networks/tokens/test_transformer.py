@@ -56,6 +56,21 @@ def test_a_hidden_token_is_told_whether_it_should_be_seen(attention):
     assert visible.grad.isfinite().all() and visible.grad.abs().min() > 0
 
 
+def test_a_hidden_token_that_all_would_attend_to_leaves_finite_numbers(attention):
+    """Its products are so high that the others' exponentials vanish beside its own."""
+    x = torch.randn(1, 7, 12, requires_grad=True)
+    visible = torch.tensor([[1.0, 0, 1, 1, 0, 0, 1]], requires_grad=True)
+    with torch.no_grad():
+        attention.qkv.weight[:24] *= 100
+        x[:, 1] *= 30
+    found = attention.masked(x, visible)
+    pairs = attention._parts(x)[0][:, :, 0] @ attention._parts(x)[1][:, :, 1, :, None] / 2.0
+    assert pairs.abs().max() > 1000  # what would not survive
+    torch.testing.assert_close(found, as_written(attention, x, visible[0])[0])
+    found.square().sum().backward()
+    assert x.grad.isfinite().all() and visible.grad.isfinite().all()
+
+
 def test_tokens_have_no_order_of_their_own():
     torch.manual_seed(0)
     block, x, order = Block(12, 3), torch.randn(2, 9, 12), torch.randperm(9)
