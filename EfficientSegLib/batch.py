@@ -1,8 +1,5 @@
 """Many studies: a folder tree in, a mirrored tree of segmentations and a table out. What is done is not done again."""
 
-import os
-import shutil
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -11,9 +8,8 @@ from pathlib import Path
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib import devices, study_tree
 from EfficientSegLib.bundle import Bundle
-from EfficientSegLib.environment import is_running
 from EfficientSegLib.errors import VolumeError
-from EfficientSegLib.files import replacing
+from EfficientSegLib.files import scratch_in
 from EfficientSegLib.kept import ModelKeeper
 from EfficientSegLib.one_case import SCRATCH, Task, do
 from EfficientSegLib.protocol import Event, Request
@@ -152,19 +148,11 @@ def _here(bundle: Bundle, listener: Listener) -> DoAll:
 
 @contextmanager
 def _scratch(output: Path) -> Iterator[Path]:
-    """A folder for half-made results; those of processes of this machine that are gone are removed."""
+    """A folder for half-made results, apart from the results themselves."""
     home = output / SCRATCH
-    machine = socket.gethostname()
-    for folder in home.glob(f"{machine}-*"):
-        pid = folder.name.rpartition("-")[2]
-        if pid.isdigit() and not is_running(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = home / f"{machine}-{os.getpid()}"
     try:
-        with replacing(folder / "begun") as part:
-            part.write_bytes(b"")
-        yield folder
+        with scratch_in(home) as folder:
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # another machine's may lie there too
             home.rmdir()

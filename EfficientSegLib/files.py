@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 import errno
 import os
 import shutil
+import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from EfficientSegLib.environment import is_running
 from EfficientSegLib.errors import VolumeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -41,6 +44,58 @@ def replacing(path: str | os.PathLike, ending: str = "") -> Iterator[Path]:
         if _size(part) is not None:
             part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def scratch_in(parent: str | os.PathLike) -> Iterator[Path]:
+    """A folder of this process inside `parent`, on the disk of the results that will be moved out of it; then it goes.
+
+    What processes of this machine have left there that were killed before they could is removed, too.
+
+    Raises:
+        VolumeError: nothing can be written there.
+    """
+    parent, own = Path(parent), f".efficientseg-{socket.gethostname()}-"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(parent, own)
+        folder = parent / f"{own}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()  # not by tempfile: what is moved out of it, or is it, is as open to others as any result
+    except OSError as error:
+        raise VolumeError(
+            f"Nothing can be written to {parent}.", why=f"{error.strerror}.", mend="Choose another folder."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def appearing(path: str | os.PathLike) -> Iterator[Path]:
+    """Hand out a folder to fill; on success it takes its place at `path`, where there is none or an empty one.
+
+    Whatever goes wrong, nothing half-filled stays.
+
+    Raises:
+        VolumeError: nothing can be written beside `path`, or something has come there meanwhile.
+    """
+    path = Path(path)
+    with scratch_in(path.parent) as folder:
+        yield folder
+        try:
+            if path.is_dir():
+                path.rmdir()
+            os.replace(folder, path)
+        except OSError as error:
+            raise explain(path, error) from error
+
+
+def _remove_orphans(folder: Path, own: str) -> None:
+    for left in folder.glob(f"{own}*-*"):
+        pid = left.name.removeprefix(own).partition("-")[0]
+        if pid.isdigit() and not is_running(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _size(path: Path) -> int | None:

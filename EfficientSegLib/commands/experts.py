@@ -2,11 +2,6 @@
 
 import argparse
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +12,7 @@ from EfficientSegLib.commands.segment import find_bundle
 from EfficientSegLib.commands.terminal import ProgressBar
 from EfficientSegLib.environment import cores
 from EfficientSegLib.errors import OptionError, VolumeError
-from EfficientSegLib.files import replacing
+from EfficientSegLib.files import appearing, replacing
 from EfficientSegLib.protocol import Progress
 
 if TYPE_CHECKING:
@@ -48,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads is not None and arguments.threads < 1:
         raise OptionError(f"threads is {arguments.threads}.", why="At least one is needed.", mend="Use 1 or more.")
     bundle = bundles.load(find_bundle(arguments.bundle))
-    with _appearing(output) as folder:
+    with appearing(output) as folder:
         volume, maps = _find(arguments, bundle)
         described = write(maps, volume, folder)
         described = {**_describe(maps, bundle, arguments.input), **described}
@@ -127,23 +122,3 @@ def _check_output(output: Path) -> None:
             why="The maps are a folder of their own; nothing is overwritten.",
             mend="Remove it, or use another name.",
         )
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[Path]:
-    """A folder beside `output` that takes its place when all went well, and is gone otherwise."""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".efficientseg-", dir=output.parent))
-    except OSError as error:
-        raise VolumeError(
-            f"Nothing can be written to {output.parent}.", why=f"{error.strerror}.", mend="Choose another folder."
-        ) from error
-    try:
-        yield folder
-        folder.chmod(0o755)  # a temporary folder is closed to others
-        if output.is_dir():
-            output.rmdir()
-        os.replace(folder, output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +14,9 @@ from EfficientSegLib import bundle as bundles
 from EfficientSegLib import job, protocol
 from EfficientSegLib.commands import token_maps
 from EfficientSegLib.commands.terminal import ProgressBar, time_text
-from EfficientSegLib.environment import is_running
 from EfficientSegLib.errors import BundleError, OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
-from EfficientSegLib.files import replacing
+from EfficientSegLib.files import replacing, scratch_in
 from EfficientSegLib.kept import ModelKeeper
 from EfficientSegLib.store.home import user_folder
 from EfficientSegLib.store.keeping import SHIPPED, is_named, named
@@ -44,9 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         token_maps.check_file(Path(arguments.tokens), source, output)
     stop = threading.Event()
     for extra in filter(None, (arguments.record, arguments.picture, arguments.tokens)):
-        with _scratch_beside(Path(extra)):
+        with scratch_in(Path(extra).parent):
             pass  # it can be written there: better known now than after the run
-    with _scratch_beside(output) as scratch, stopping_on_interrupt(stop):
+    with scratch_in(output.parent) as scratch, stopping_on_interrupt(stop):
         bar = ProgressBar()  # not before: a refusal would stand behind it on its line
         request = protocol.Request(
             input=str(source),
@@ -169,32 +166,6 @@ def _output_path(source: Path, given: str | None) -> Path:
     if output.is_dir():
         raise VolumeError(f"{output} is a folder.", why="The result is one file.", mend="Choose another name with -o.")
     return output
-
-
-@contextmanager
-def _scratch_beside(output: Path) -> Iterator[Path]:
-    """A folder on the disk of the result, so that the result can be moved into place in one step."""
-    own = f".efficientseg-{socket.gethostname()}-"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(output.parent, own)
-        folder = Path(tempfile.mkdtemp(prefix=f"{own}{os.getpid()}-", dir=output.parent))
-    except OSError as error:
-        raise VolumeError(
-            f"Nothing can be written to {output.parent}.", why=f"{error.strerror}.", mend="Choose another folder."
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_orphans(folder: Path, own: str) -> None:
-    """Remove what processes of this machine have left that were killed before they could."""
-    for left in folder.glob(f"{own}*-*"):
-        pid = left.name.removeprefix(own).partition("-")[0]
-        if pid.isdigit() and not is_running(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
