@@ -38,6 +38,7 @@ from evidence.transformer_configs import (  # noqa: E402
     ablations,
     registry,
     stp,
+    sweep,
     swin_smt,
     test_cases,
     token_nets,
@@ -53,7 +54,7 @@ TABLES: dict[str, tuple[str, DataSet, list[Net]]] = {  # by the prefix of the tr
     "parts": ("tokens", TOKEN_DATA, ablations()),
     "experts": ("experts", WINDOW_DATA, [swin_smt(number) for number in EXPERTS]),
     "nmsw": ("registry", REGISTRY_DATA, registry()),
-    "alone": ("registry", REGISTRY_DATA, registry()),
+    "alone": ("registry", REGISTRY_DATA, [*registry(), *sweep()]),
 }
 
 
