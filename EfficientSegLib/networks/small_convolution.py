@@ -1,10 +1,14 @@
-"""Convolutions over few voxels that are trained on a CPU in float32: by oneDNN, where torch would take a slow way.
+"""Convolutions that are trained on a CPU: where torch would take a slow way, another one.
 
-torch asks oneDNN for a 3-D convolution of one sample only where channels x I x J exceed 20480 (its `use_mkldnn`), and
-unfolds the input otherwise: 27 times the memory for a kernel of 3, in the layout that is slow for all that follows. In
-the decoder of a transformer that is most of the time of an iteration. The forward pass can ask oneDNN directly. The
-backward pass cannot, but what it calculates can be asked for in other words: the gradient of the input is a
-convolution too, and for the gradient of the weights one sample is two, its halves.
+**Over few voxels, in float32: by oneDNN.** torch asks oneDNN for a 3-D convolution of one sample only where channels x
+I x J exceed 20480 (its `use_mkldnn`), and unfolds the input otherwise: 27 times the memory for a kernel of 3, in the
+layout that is slow for all that follows. In the decoder of a transformer that is most of the time of an iteration. The
+forward pass can ask oneDNN directly. The backward pass cannot, but what it calculates can be asked for in other words:
+the gradient of the input is a convolution too, and for the gradient of the weights one sample is two, its halves.
+
+**With a kernel of 1, over any number of voxels: as a linear layer on rows.** In float32 oneDNN's convolution takes
+three to ten times as long as the product of matrices that it is, backward too; in bfloat16 they are equal, but one
+input channel, which fits every layout, would lose channels last for all that follows.
 """
 
 from typing import Any
@@ -33,11 +37,16 @@ class SmallConvolution(nn.Conv3d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kernel_size == (1, 1, 1) and x.device.type == "cpu" and x.dim() == 5:
+            return self._linear(x)
         if not self._is_slow_for(x):
             return super().forward(x)
-        if self.kernel_size == (1, 1, 1):
-            return functional.linear(x.movedim(1, 4), self.weight.flatten(1), self.bias).movedim(4, 1)
         return _Same3.apply(x.contiguous(memory_format=torch.channels_last_3d), self.weight, self.bias)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """Rows without a copy where x is channels last; what comes out always is."""
+        rows = functional.linear(x.movedim(1, 4).reshape(-1, self.in_channels), self.weight.flatten(1), self.bias)
+        return rows.view(x.shape[0], *x.shape[2:], self.out_channels).movedim(4, 1)
 
     def _is_slow_for(self, x: Tensor) -> bool:
         return (

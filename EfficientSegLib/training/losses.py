@@ -77,7 +77,7 @@ def dice_ce(
     """
     if target.numel() == 0:
         return logits.sum() * 0
-    log_p = torch.log_softmax(logits, dim=1)
+    log_p = _log_softmax(logits)
     own = log_p.gather(1, target[:, None])[:, 0]
     if annotated is not None and not bool(annotated[1:].all()):
         undrawn = ~annotated
@@ -99,6 +99,13 @@ def dice_ce(
     else:
         dice = (2 * overlap + smooth) / (log_p.exp().sum(0) + count + smooth)
     return dice_weight * (1 - dice[scored].mean()) + ce_weight * cross_entropy
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """Over the labels, (voxels, L). On CPUs it is ten times slower along short rows than across columns as long."""
+    if logits.device.type == "cpu":
+        return torch.log_softmax(logits.t().contiguous(), dim=0).t()
+    return torch.log_softmax(logits, dim=1)
 
 
 def selection_entropy(scores: Tensor) -> Tensor:

@@ -55,6 +55,32 @@ def test_it_is_torchs_convolution_and_its_gradients(channels, size, bias, kernel
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("channels, size", [((32, 16), (40, 40, 40)), ((1, 4), (30, 30, 30)), ((4, 1), (2, 3, 4))])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_kernel_of_1_is_a_linear_layer_over_any_number_of_voxels_and_gives_channels_last(channels, size, batch, bias):
+    torch.manual_seed(0)
+    plain = nn.Conv3d(*channels, 1, bias=bias)
+    x = torch.randn(batch, channels[0], *size)
+    for layout in (torch.contiguous_format, CHANNELS_LAST):
+        found = passed(fast(plain), x.contiguous(memory_format=layout))
+        assert found[0].is_contiguous(memory_format=CHANNELS_LAST)
+        for one, expected in zip(found, passed(plain, x)):
+            torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_under_autocast_a_kernel_of_1_is_as_exact_as_bfloat16_and_keeps_channels_last():
+    """Of one input channel torch's convolution cannot tell which layout is meant."""
+    torch.manual_seed(0)
+    plain = nn.Conv3d(1, 16, 1, bias=False)
+    x = torch.randn(1, 1, 24, 24, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = passed(fast(plain), x)
+    assert found[0].dtype == torch.bfloat16 and found[0].is_contiguous(memory_format=CHANNELS_LAST)
+    for one, expected in zip(found, passed(plain, x)):
+        torch.testing.assert_close(one.float(), expected, rtol=0.05, atol=0.01 * float(expected.abs().max()))
+
+
 @needs_onednn
 def test_gradients_agree_with_finite_differences_direction_by_direction():
     torch.manual_seed(0)

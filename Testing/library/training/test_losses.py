@@ -66,6 +66,28 @@ def test_squared_a_background_that_is_not_annotated_takes_no_part_in_the_dice():
     torch.testing.assert_close(known, 1 - dice[1:].mean())
 
 
+@pytest.mark.parametrize("squared", [False, True])
+def test_gradients_are_those_of_the_formula(squared):
+    logits, target = random_case()
+    logits = logits.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: dice_ce(values, target, squared=squared), logits)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_layout_of_the_logits_changes_neither_the_loss_nor_its_gradient(layout):
+    torch.manual_seed(0)
+    plain = torch.randn(1, 5, 6, 7, 8)
+    target = torch.randint(5, (6, 7, 8))
+    found = []
+    for logits in (plain.clone(), plain.clone(memory_format=layout)):
+        logits.requires_grad_()
+        cost = dice_ce(*rows(logits, target))
+        cost.backward()
+        found.append((cost.detach(), logits.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_ignored_voxels_have_no_gradient():
     logits = torch.randn(1, 3, 4, 4, 4, requires_grad=True)
     target = torch.randint(3, (4, 4, 4), dtype=torch.uint8)
