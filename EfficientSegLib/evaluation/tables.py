@@ -142,14 +142,14 @@ def write(rows: Sequence[Row], folder: Path) -> list[Path]:
 _COLUMNS: dict[str, Callable[[Summary], str]] = {
     "Method": lambda s: s.method,
     "K": lambda s: NOTHING if s.top_k is None else str(s.top_k),
-    "Dice": lambda s: _number(s.dice, ".3f"),
-    "NSD": lambda s: _number(s.nsd, ".3f"),
-    "HD95 (mm)": lambda s: _number(s.hd95_mm, ".1f"),
-    "Patches": lambda s: _number(s.patches_read, ".1f", alone=True),
-    "GMACs": lambda s: _number(s.gmacs, ",.2f", alone=True),
-    "GMACs (paper)": lambda s: _number(s.paper_gmacs, ",.2f", alone=True),
-    "Seconds": lambda s: _number(s.seconds, ".2f"),
-    "Memory (MB)": lambda s: _number(s.peak_memory_mb, ".0f", alone=True),
+    "Dice": lambda s: shown(s.dice, ".3f"),
+    "NSD": lambda s: shown(s.nsd, ".3f"),
+    "HD95 (mm)": lambda s: shown(s.hd95_mm, ".1f"),
+    "Patches": lambda s: shown(s.patches_read, ".1f", alone=True),
+    "GMACs": lambda s: shown(s.gmacs, ",.2f", alone=True),
+    "GMACs (paper)": lambda s: shown(s.paper_gmacs, ",.2f", alone=True),
+    "Seconds": lambda s: shown(s.seconds, ".2f"),
+    "Memory (MB)": lambda s: shown(s.peak_memory_mb, ".0f", alone=True),
     "Cases": lambda s: str(s.cases),
     "One-sided": lambda s: str(s.one_sided),
     "Failed": lambda s: str(s.failed),
@@ -170,7 +170,13 @@ def _cells(summary: Summary, head: Sequence[str]) -> list[str]:
     return [_COLUMNS[name](summary) for name in head]
 
 
-def _number(value: Spread | None, form: str, alone: bool = False) -> str:
+def shown(value: Spread | None, form: str, alone: bool = False) -> str:
+    """A cell of a table.
+
+    Args:
+        form: of both numbers, such as ".3f".
+        alone: the mean without its deviation.
+    """
     if value is None:
         return NOTHING
     if alone or value.deviation is None:
@@ -188,8 +194,7 @@ def _label_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> str:
         own.setdefault((row.value, row.label, row.method, row.top_k), []).append(row)
     names = [s.method if s.top_k is None else f"{s.method} (K = {s.top_k})" for s in summaries]
     cells = [
-        [_number(spread(own.get((*label, s.method, s.top_k), []), "dice"), ".3f") for s in summaries]
-        for label in labels
+        [shown(spread(own.get((*label, s.method, s.top_k), []), "dice"), ".3f") for s in summaries] for label in labels
     ]
     if len(names) <= len(labels):
         return _table(["Label", *names], [[name, *line] for (_, name), line in zip(labels, cells)])

@@ -2,8 +2,8 @@
 
     python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
 
-Writes `tokens.md`, `experts.md` and `registry.md` (a line for each method, then differences by seed), a picture of
-each, and the rows themselves without what was measured beside other work: `FOLDER/rows` and `FOLDER/quiet` serve as
+Writes `tokens.md`, `experts.md`, `sweep.md` and `registry.md` (a line for each method, then differences by seed), a
+picture of each, and the rows themselves without what was measured beside other work: `FOLDER/rows` and `FOLDER/quiet` serve as
 `ROWS` and `QUIET`, too.
 `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
 seconds and memory are theirs.
@@ -14,7 +14,7 @@ import csv
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "benchmarks")]
 
 from EfficientSegLib.evaluation.results import Results, Row, read_rows  # noqa: E402
-from EfficientSegLib.evaluation.tables import Spread, spread  # noqa: E402
+from EfficientSegLib.evaluation.tables import NOTHING, shown, spread  # noqa: E402
 from evidence.claims import Choice, difference, markdown  # noqa: E402
 from evidence.plots import dice_by_line  # noqa: E402
 from evidence.transformer_configs import (  # noqa: E402
@@ -31,16 +31,17 @@ from evidence.transformer_configs import (  # noqa: E402
     TOKEN_DATA,
     USUAL_EXPERTS,
     USUAL_RATIO,
+    Net,
     ablations,
     registry,
     stp,
+    sweep,
     swin_smt,
     token_nets,
 )
-from evidence.transformer_evaluate import AFRESH, COUNTS, OTHER_RATIOS, TABLES, WITHIN, at_ratio  # noqa: E402
+from evidence.transformer_evaluate import AFRESH, COUNTS, OTHER_RATIOS, WITHIN, at_ratio  # noqa: E402
 
 MEASURES = {"dice": "Dice", "nsd": "NSD (2 mm)", "hd95_mm": "HD95 (mm; below 0 is better)"}
-NOTHING = "–"
 HEAD = (
     "Method",
     "Seeds",
@@ -66,20 +67,41 @@ class Trained:
 
 def token_pairs() -> list[Pair]:
     """What is compared with what of the tokens."""
-    dense, *_ = (net.title for net in token_nets())
-    title = {ratio: stp(TOKEN_DATA.patch_size, ratio).title for ratio in RATIOS}
-    usual, (mim, quiet, *others) = title[USUAL_RATIO], (net.title for net in ablations())
-    pairs = [(f"{title[ratio]}, against dense", title[ratio], dense) for ratio in RATIOS]
-    pairs += [(f"run at r = {r:g} against {USUAL_RATIO:g}, same weights", at_ratio(r), usual) for r in OTHER_RATIOS]
-    pairs += [("MTA against MIM", usual, mim), ("noise against none", usual, quiet)]
-    pairs += [(f"STP against {other.split()[0]}", usual, other) for other in others]
-    return [(words, (one, None), (other, None)) for words, one, other in pairs]
+    usual, *others = (stp(TOKEN_DATA.patch_size, USUAL_RATIO).title, *(net.title for net in ablations()[2:]))
+    same = [(f"run at r = {r:g} against {USUAL_RATIO:g}, same weights", at_ratio(r), usual) for r in OTHER_RATIOS]
+    chosen = [(f"STP against {other.split()[0]}", usual, other) for other in others]
+    return [*ratio_pairs(), *(_whole(*pair) for pair in same), *part_pairs(), *(_whole(*pair) for pair in chosen)]
 
 
-def expert_pairs() -> list[Pair]:
+def ratio_pairs(way: str = "") -> list[Pair]:
+    """Each prune ratio against none."""
+    dense = token_nets()[0].title
+    titles = [stp(TOKEN_DATA.patch_size, ratio).title for ratio in RATIOS]
+    return [_whole(f"{title}, against dense", title + way, dense + way) for title in titles]
+
+
+def part_pairs(way: str = "") -> list[Pair]:
+    """What STP and MTA are made of, against what could stand there."""
+    usual, (mim, quiet, *_) = stp(TOKEN_DATA.patch_size, USUAL_RATIO).title, (net.title for net in ablations())
+    words = ("MTA against MIM", "noise against none")
+    return [_whole(word, usual + way, other + way) for word, other in zip(words, (mim, quiet), strict=True)]
+
+
+def expert_pairs(way: str = "") -> list[Pair]:
     """Each number of experts against none."""
     plain, *others = (swin_smt(number).title for number in EXPERTS)
-    return [(f"{title}, against {plain}", (title, None), (plain, None)) for title in others]
+    return [_whole(f"{title}, against {plain}", title + way, plain + way) for title in others]
+
+
+def sweep_pairs() -> list[Pair]:
+    """The same on the sarcomas, and our Swin UNETR against MONAI's."""
+    way = f": {AFRESH}"
+    return [*ratio_pairs(way), *part_pairs(way), *expert_pairs(way)]
+
+
+def _whole(words: str, one: str, other: str) -> Pair:
+    """A pair of methods that choose no patches."""
+    return words, (one, None), (other, None)
 
 
 def registry_pairs() -> list[Pair]:
@@ -100,7 +122,28 @@ def registry_pairs() -> list[Pair]:
     return pairs
 
 
-PAIRS = {"tokens": token_pairs, "experts": expert_pairs, "registry": registry_pairs}
+@dataclass(frozen=True)
+class Table:
+    """A result file: which rows of which comparison it shows, and what is told apart in it."""
+
+    rows: str
+    nets: list[Net]
+    pairs: Callable[[], list[Pair]]
+    ending: str = ""  # of the methods' names
+
+    def shows(self, row: Row) -> bool:
+        titles = {net.title for net in self.nets}
+        return not titles or (row.method.split(":")[0] in titles and row.method.endswith(self.ending))
+
+
+DENSE, USUAL = (next(net for net in registry() if net.name == name) for name in ("unetr", "stp75"))
+SWEEP = sorted([DENSE, USUAL, swin_smt(USUAL_EXPERTS), *sweep()], key=lambda net: (net.network, net.title))
+TABLES_SHOWN = {
+    "tokens": Table("tokens", [], token_pairs),
+    "experts": Table("experts", [], expert_pairs),
+    "sweep": Table("registry", SWEEP, sweep_pairs, AFRESH),
+    "registry": Table("registry", registry(), registry_pairs),
+}
 
 
 def complete(rows: Sequence[Row], titles: Sequence[str] = ()) -> list[Row]:
@@ -143,12 +186,12 @@ def table(rows: Sequence[Row], quiet: Sequence[Row], trained: Mapping[str, Train
                 str(seeds),
                 f"{known.parameters / 1e6:.1f} M" if known else NOTHING,
                 _range(known.iterations) if known else NOTHING,
-                _shown(spread(own, "dice"), ".3f", alone=seeds == 1),
-                _shown(spread(own, "nsd"), ".3f", alone=seeds == 1),
-                _shown(spread(own, "hd95_mm"), ".1f", alone=seeds == 1),
-                _shown(spread(own, "gmacs"), ".1f", alone=True),
-                _shown(spread(still, "seconds"), ".2f", alone=True),
-                _shown(spread(still, "peak_memory_mb"), ".0f", alone=True),
+                shown(spread(own, "dice"), ".3f", alone=seeds == 1),
+                shown(spread(own, "nsd"), ".3f", alone=seeds == 1),
+                shown(spread(own, "hd95_mm"), ".1f", alone=seeds == 1),
+                shown(spread(own, "gmacs"), ".1f", alone=True),
+                shown(spread(still, "seconds"), ".2f", alone=True),
+                shown(spread(still, "peak_memory_mb"), ".0f", alone=True),
             )
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
@@ -157,14 +200,6 @@ def table(rows: Sequence[Row], quiet: Sequence[Row], trained: Mapping[str, Train
 def _range(numbers: Sequence[int]) -> str:
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low}-{high}"
-
-
-def _shown(value: Spread | None, form: str, alone: bool = False) -> str:
-    if value is None:
-        return NOTHING
-    if alone or value.deviation is None:
-        return format(value.mean, form)
-    return f"{value.mean:{form}} ± {value.deviation:{form}}"
 
 
 def differences(rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
