@@ -3,8 +3,8 @@
     python Testing/benchmarks/evidence/transformer_report.py --rows ROWS --quiet QUIET --output FOLDER
 
 Writes `tokens.md`, `experts.md`, `sweep.md` and `registry.md` (a line for each method, then differences by seed), a
-picture of each, and the rows themselves without what was measured beside other work: `FOLDER/rows` and `FOLDER/quiet` serve as
-`ROWS` and `QUIET`, too.
+picture of each, and the rows themselves without what was measured beside other work: `FOLDER/rows` and `FOLDER/quiet`
+serve as `ROWS` and `QUIET`, too.
 `QUIET` holds such rows of a few cases, each training in a process of its own while the machine did nothing else:
 seconds and memory are theirs.
 """
@@ -35,7 +35,6 @@ from evidence.transformer_configs import (  # noqa: E402
     ablations,
     registry,
     stp,
-    sweep,
     swin_smt,
     token_nets,
 )
@@ -73,30 +72,29 @@ def token_pairs() -> list[Pair]:
     return [*ratio_pairs(), *(_whole(*pair) for pair in same), *part_pairs(), *(_whole(*pair) for pair in chosen)]
 
 
-def ratio_pairs(way: str = "") -> list[Pair]:
+def ratio_pairs() -> list[Pair]:
     """Each prune ratio against none."""
     dense = token_nets()[0].title
     titles = [stp(TOKEN_DATA.patch_size, ratio).title for ratio in RATIOS]
-    return [_whole(f"{title}, against dense", title + way, dense + way) for title in titles]
+    return [_whole(f"{title}, against dense", title, dense) for title in titles]
 
 
-def part_pairs(way: str = "") -> list[Pair]:
+def part_pairs() -> list[Pair]:
     """What STP and MTA are made of, against what could stand there."""
     usual, (mim, quiet, *_) = stp(TOKEN_DATA.patch_size, USUAL_RATIO).title, (net.title for net in ablations())
     words = ("MTA against MIM", "noise against none")
-    return [_whole(word, usual + way, other + way) for word, other in zip(words, (mim, quiet), strict=True)]
+    return [_whole(word, usual, other) for word, other in zip(words, (mim, quiet), strict=True)]
 
 
-def expert_pairs(way: str = "") -> list[Pair]:
+def expert_pairs() -> list[Pair]:
     """Each number of experts against none."""
     plain, *others = (swin_smt(number).title for number in EXPERTS)
-    return [_whole(f"{title}, against {plain}", title + way, plain + way) for title in others]
+    return [_whole(f"{title}, against {plain}", title, plain) for title in others]
 
 
 def sweep_pairs() -> list[Pair]:
-    """The same on the sarcomas, and our Swin UNETR against MONAI's."""
-    way = f": {AFRESH}"
-    return [*ratio_pairs(way), *part_pairs(way), *expert_pairs(way)]
+    """Both again."""
+    return [*ratio_pairs(), *part_pairs(), *expert_pairs()]
 
 
 def _whole(words: str, one: str, other: str) -> Pair:
@@ -124,25 +122,33 @@ def registry_pairs() -> list[Pair]:
 
 @dataclass(frozen=True)
 class Table:
-    """A result file: which rows of which comparison it shows, and what is told apart in it."""
+    """A result file: the lines that it shows of a comparison's rows, in this order, and what is told apart in it."""
 
     rows: str
-    nets: list[Net]
+    titles: list[str]
     pairs: Callable[[], list[Pair]]
-    ending: str = ""  # of the methods' names
+    way: str = ""  # only what was run so; its lines are called by the networks' titles alone
 
-    def shows(self, row: Row) -> bool:
-        titles = {net.title for net in self.nets}
-        return not titles or (row.method.split(":")[0] in titles and row.method.endswith(self.ending))
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """What it shows, complete."""
+        found = complete([row for row in rows if row.method.split(":")[0] in self.titles], self.titles)
+        if not self.way:
+            return found
+        ending = f": {self.way}"
+        return [replace(row, method=row.method.removesuffix(ending)) for row in found if row.method.endswith(ending)]
 
 
-DENSE, USUAL = (next(net for net in registry() if net.name == name) for name in ("unetr", "stp75"))
-SWEEP = sorted([DENSE, USUAL, swin_smt(USUAL_EXPERTS), *sweep()], key=lambda net: (net.network, net.title))
-TABLES_SHOWN = {
-    "tokens": Table("tokens", [], token_pairs),
-    "experts": Table("experts", [], expert_pairs),
-    "sweep": Table("registry", SWEEP, sweep_pairs, AFRESH),
-    "registry": Table("registry", registry(), registry_pairs),
+def _titles(nets: Sequence[Net]) -> list[str]:
+    return [net.title for net in nets]
+
+
+TOKEN_TITLES = _titles([*token_nets(), *ablations()])
+EXPERT_TITLES = _titles([swin_smt(number) for number in EXPERTS])
+TABLES = {
+    "tokens": Table("tokens", [*TOKEN_TITLES, *map(at_ratio, OTHER_RATIOS)], token_pairs),
+    "experts": Table("experts", EXPERT_TITLES, expert_pairs),
+    "sweep": Table("registry", [*TOKEN_TITLES, *EXPERT_TITLES], sweep_pairs, AFRESH),
+    "registry": Table("registry", _titles(registry()), registry_pairs),
 }
 
 
@@ -251,18 +257,22 @@ def main() -> None:
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     trained = read_trainings(given.rows / "trainings.csv")
-    for name, pairs in PAIRS.items():
-        titles = [net.title for table_name, _, nets in TABLES.values() for net in nets if table_name == name]
-        rows = complete(_read(given.rows, name), titles)
+    for name, kind in TABLES.items():
+        found = _read(given.rows, kind.rows)
+        rows = kind.of(found)
         if not rows:
             continue
-        quiet = _read(given.quiet, name) if given.quiet else []
+        stills = _read(given.quiet, kind.rows) if given.quiet else []
         cases, seeds = len({row.case for row in rows}), len({row.seed for row in rows})
-        text = [f"# {name}: {cases} cases, {seeds} seeds", table(rows, quiet, trained), differences(rows, pairs())]
+        text = [
+            f"# {name}: {cases} cases, {seeds} seeds",
+            table(rows, kind.of(stills), trained),
+            differences(rows, kind.pairs()),
+        ]
         (given.output / f"{name}.md").write_text("\n\n".join(text), encoding="utf-8")
         dice_by_line(rows, given.output / f"{name}.png")
-        _keep([slim(row) for row in rows], given.output / "rows" / f"{name}.csv")
-        _keep(quiet, given.output / "quiet" / f"{name}.csv")
+        _keep([slim(row) for row in complete(found)], given.output / "rows" / f"{kind.rows}.csv")
+        _keep(stills, given.output / "quiet" / f"{kind.rows}.csv")
     if given.rows.resolve() != (given.output / "rows").resolve():
         shutil.copyfile(given.rows / "trainings.csv", given.output / "rows" / "trainings.csv")
 

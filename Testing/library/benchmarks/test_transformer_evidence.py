@@ -68,16 +68,28 @@ def test_no_test_case_is_trained_on_or_piloted_with(trainings, splits):
         assert not unseen & (learned | held_out)
 
 
-def test_every_comparison_is_between_methods_that_are_run(trainings):
+def test_every_comparison_is_between_lines_of_its_table_and_every_line_is_compared(trainings):
     run = {}
     for name, content in trainings.items():
         table = evaluation.TABLES[name.split("-")[0]][0]
-        found = evaluation.methods(name, bundle(content))
-        run.setdefault(table, set()).update((method.name, method.options.get("top_k")) for method in found)
-    for table, pairs in report.PAIRS.items():
-        compared = {choice for _, *choices in pairs() for choice in choices}
-        assert compared <= run[table]
-        assert {name for name, _ in run[table]} == {name for name, _ in compared}
+        for method in evaluation.methods(name, bundle(content)):
+            line = row(method.name, "0", "a", 0.5, json.dumps(method.options))
+            run.setdefault(table, []).append(line)
+    shown = set()
+    for name, table in report.TABLES.items():
+        lines = table.of(run[table.rows])
+        compared = {choice for _, *choices in table.pairs() for choice in choices}
+        assert compared <= {(line.method, line.top_k) for line in lines}, name
+        assert {line.method for line in lines} == {method for method, _ in compared}, name
+        shown |= {f"{line.method}: {table.way}" if table.way else line.method for line in lines}
+    assert shown == {line.method for lines in run.values() for line in lines}
+
+
+def test_a_table_of_one_way_names_the_networks_alone_and_leaves_out_the_other_ways():
+    ways = [f"UNETR, dense: {way}" for way in (evaluation.AFRESH, evaluation.WITHIN, "NMSW")]
+    rows = [row(method, "0", "a", dice) for method, dice in zip(ways, (0.5, 0.6, 0.7), strict=True)]
+    assert [(line.method, line.dice) for line in report.TABLES["sweep"].of(rows)] == [("UNETR, dense", 0.5)]
+    assert {line.method for line in report.TABLES["registry"].of(rows)} == set(ways)
 
 
 def test_every_patch_model_of_the_registry_is_in_its_table():
