@@ -271,7 +271,7 @@ def main() -> None:
         ]
         (given.output / f"{name}.md").write_text("\n\n".join(text), encoding="utf-8")
         dice_by_line(rows, given.output / f"{name}.png")
-        _keep([slim(row) for row in complete(found)], given.output / "rows" / f"{kind.rows}.csv")
+        _keep([slim(row) for row in complete(found, kind.titles)], given.output / "rows" / f"{kind.rows}.csv")
         _keep(stills, given.output / "quiet" / f"{kind.rows}.csv")
     if given.rows.resolve() != (given.output / "rows").resolve():
         shutil.copyfile(given.rows / "trainings.csv", given.output / "rows" / "trainings.csv")
