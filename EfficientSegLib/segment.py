@@ -77,7 +77,7 @@ def load_model(bundle: Bundle, device: str, precision: str = "fp32", backend: st
             are missing or left over.
     """
     networks.check(bundle.network.name, bundle.network.options)
-    strategies.check(bundle.strategy.name, bundle.strategy.options)
+    strategies.check(bundle.strategy.name, bundle.strategy.options, bundle.network)
     model = networks.build(bundle.network.name, bundle.network.options, len(bundle.channels), bundle.num_outputs)
     _check_kind(bundle, model)
     strategies.check_model(bundle.strategy.name, bundle.strategy.options, model)

@@ -1,6 +1,7 @@
 """Registry of networks and the contracts they meet.
 
-Every network file has a frozen dataclass `Options` and `build(options, in_channels, num_outputs) -> nn.Module`.
+Every network file has a frozen dataclass `Options` and `build(options, in_channels, num_outputs) -> nn.Module`. Options
+of networks over volumes tell which sizes they read, as the networks do: see `patch_size.refuse_size`.
 Shapes: B batch, C channels, L labels (background included), I J K voxel axes; of slice networks also S slices of a
 stack, K sigmoid channels (one per label, no background), H W pixel axes.
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
+from EfficientSegLib.networks.patch_size import refuse_size
 from EfficientSegLib.options import read_options
 
 if TYPE_CHECKING:
@@ -99,12 +101,49 @@ class SliceModel(Protocol):
 
 
 def check(name: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown network or options it does not know, without building it.
+    """Refuse an unknown network, or options that it does not know or that do not go together, without building it.
 
     Raises:
         OptionError: the network is unknown, or its options do not fit.
     """
-    read_options(_module(name).Options, options)
+    read(name, options)
+
+
+def check_patch(name: str, options: dict[str, Any], size: Index) -> None:
+    """Refuse patches that a network with these options cannot read, without building it; of "nmsw", its local one.
+
+    Raises:
+        OptionError: the network is unknown, its options do not fit, or it cannot read patches of this size.
+    """
+    if name == "nmsw":
+        whole = read(name, options)
+        name, options = whole.local_backbone, whole.local_options
+    refuse_size(size, read_for_patches(name, options), name)
+
+
+def read_for_patches(name: str, options: dict[str, Any]) -> Any:
+    """The `Options` of a network over volumes.
+
+    Raises:
+        OptionError: the network reads slices, is unknown, or its options do not fit.
+    """
+    chosen = read(name, options)
+    if not hasattr(chosen, "size_multiple"):
+        raise OptionError(
+            f"The network {name!r} was asked for patches.",
+            why="It reads slices.",
+            mend="Use 'unet' or another network of patches.",
+        )
+    return chosen
+
+
+def read(name: str, options: dict[str, Any]) -> Any:
+    """The `Options` of a network from a JSON object.
+
+    Raises:
+        OptionError: the network is unknown, or its options do not fit.
+    """
+    return read_options(_module(name).Options, options)
 
 
 def build(name: str, options: dict[str, Any], in_channels: int, num_outputs: int) -> "nn.Module":
@@ -119,8 +158,7 @@ def build(name: str, options: dict[str, Any], in_channels: int, num_outputs: int
     Raises:
         OptionError: the network is unknown, or its options do not fit.
     """
-    module = _module(name)
-    return module.build(read_options(module.Options, options), in_channels, num_outputs)
+    return _module(name).build(read(name, options), in_channels, num_outputs)
 
 
 def _module(name: str):

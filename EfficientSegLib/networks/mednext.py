@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import Index
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,23 @@ class Options:
                 mend="Use kernel 3 or 5, and 1 or more for the others.",
             )
 
+    @property
+    def depth(self) -> int:
+        """How many levels lie above the deepest."""
+        return len(self.blocks) // 2
+
+    @property
+    def size_multiple(self) -> Index:
+        """Every axis of a patch is a multiple of this."""
+        return (2**self.depth,) * 3
+
 
 class MedNeXt(nn.Module):
     """Meets `PatchModel`."""
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()
-        depth = len(options.blocks) // 2
+        depth = options.depth
         widths = [options.channels * 2**level for level in range(depth + 1)]
         settings = {"kernel_size": options.kernel, "use_residual_connection": True}
 
@@ -75,7 +86,7 @@ class MedNeXt(nn.Module):
                 block.fresh = ("act",)  # for networks.inference: it reads the expansion's output, and nobody else does
         self.checkpointing = options.checkpointing
         self.num_labels = num_labels
-        self.size_multiple = (2**depth,) * 3
+        self.size_multiple = options.size_multiple
 
     def forward(self, x: Tensor) -> Tensor:
         """Patches (B, C, I, J, K), axes multiples of `size_multiple` -> logits (B, L, I, J, K)."""

@@ -15,7 +15,6 @@ from torch.nn import functional
 from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, patch_starts
-from EfficientSegLib.networks.patch_size import refuse_size
 
 HIGHEST_SCORE = 70.0  # one early runaway score would otherwise take every later draw
 
@@ -49,6 +48,13 @@ class Options:
             )
         for size in self.patch_size:
             patch_starts(size, size, self.overlap)
+        networks.check_patch(self.local_backbone, self.local_options, self.patch_size)
+
+    @property
+    def size_multiple(self) -> Index:
+        """Axes of the full-resolution grid must be multiples of this."""
+        overview = networks.read(self.global_backbone, self.global_options)
+        return tuple(m * d for m, d in zip(overview.size_multiple, self.downsampling))
 
 
 class Proposal(NamedTuple):
@@ -86,22 +92,17 @@ class NMSW(nn.Module):
         self.overlap = options.overlap
         self.downsampling = options.downsampling
         self.pooling = options.pooling
+        self.size_multiple = options.size_multiple  # of the full-resolution grid's axes
         self.ignored_channels = (0, *options.auxiliary_labels)
         self.global_network = networks.build(options.global_backbone, options.global_options, in_channels, num_labels)
         self.local_network = networks.build(options.local_backbone, options.local_options, in_channels, num_labels)
         self.score_head = ScoreHead(self.global_network.feature_channels)
         self.theta = nn.Parameter(torch.zeros(num_labels))
-        refuse_size(self.patch_size, self.local_network, options.local_backbone)
 
     @property
     def class_weights(self) -> Tensor:
         """How far each label trusts the patches, (L,), in (0, 1). Source: NMSW, equation 6."""
         return torch.sigmoid(torch.clamp(self.theta, -1, 10))
-
-    @property
-    def size_multiple(self) -> Index:
-        """Axes of the full-resolution grid must be multiples of this."""
-        return tuple(m * d for m, d in zip(self.global_network.size_multiple, self.downsampling))
 
     def shrink(self, volume: Tensor) -> Tensor:
         """Full-resolution volume (B, C, I, J, K), axes multiples of r -> what the global network sees."""

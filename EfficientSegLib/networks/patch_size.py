@@ -1,24 +1,25 @@
 """Which patches a network reads: some have one size for good, the others multiples of something."""
 
-from torch import nn
+from typing import Any
 
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 
 
-def refuse_size(size: Index, network: nn.Module | None, name: str = "this network") -> None:
+def refuse_size(size: Index, network: Any, name: str = "this network") -> None:
     """Refuse a patch size that a `PatchModel` cannot read, and name one that it can.
 
     Args:
         size: voxels.
-        network: None is not known: everything goes.
+        network: a `PatchModel`, or the options of one: what they say alike is `size_multiple`, and where there is more
+            to say `patch_size` (of options `chosen_patch`) or `refuse_shape`. None is not known: everything goes.
         name: what the network is called.
 
     Raises:
         OptionError: it is another size than the network's only one, or no multiple of what it needs, or the network's
             own `refuse_shape` does not bear it.
     """
-    fixed = getattr(network, "patch_size", None)
+    fixed = getattr(network, "chosen_patch", None) or getattr(network, "patch_size", None)
     if fixed is not None and tuple(size) != tuple(fixed):
         raise OptionError(
             f"patch_size is {tuple(size)}.",

@@ -88,6 +88,10 @@ class Options:
         return (PLANS[self.chosen_decoder].token_size,) * 3
 
     @property
+    def size_multiple(self) -> Index:
+        return (PLANS[self.chosen_decoder].size_multiple,) * 3
+
+    @property
     def grid(self) -> Index:
         """Tokens along each axis of the patch."""
         return tuple(length // token for length, token in zip(self.chosen_patch, self.tokens_are))
@@ -145,7 +149,7 @@ class TokenUNETR(nn.Module):
         self.num_labels = num_labels
         self.patch_size = options.chosen_patch
         self.token_size = options.tokens_are
-        self.size_multiple = (PLANS[options.chosen_decoder].size_multiple,) * 3
+        self.size_multiple = options.size_multiple
         self._grid = options.grid
         self.decoder = Decoder(options.chosen_decoder, in_channels, num_labels, options.width, options.feature_size)
 

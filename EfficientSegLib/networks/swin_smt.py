@@ -61,7 +61,7 @@ class SwinSMT(nn.Module):
     size_multiple = swin_unetr.SIZE_MULTIPLE
     torch_only = swin_unetr.TORCH_ONLY
     undecayed = swin_unetr.UNDECAYED
-    refuse_shape = staticmethod(swin_unetr.check_size)  # for patch_size.refuse_size
+    refuse_shape = staticmethod(Options.refuse_shape)
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ UNDECAYED = ("relative_position_bias_table",)  # for training.parameters
 class Options:
     """Width and depth; the defaults are NMSW's."""
 
+    size_multiple = SIZE_MULTIPLE  # no option; for patch_size.refuse_size
+
     feature_size: int = 24  # channels at full resolution, a multiple of 12; cost grows with the square
     depths: tuple[int, int, int, int] = (2, 2, 2, 2)  # transformer blocks of each stage, every second one shifted
     heads: tuple[int, int, int, int] = (3, 6, 12, 24)  # of attention in each stage; each divides its stage's channels
@@ -48,6 +50,11 @@ class Options:
                     mend="Use (3, 6, 12, 24).",
                 )
 
+    @staticmethod
+    def refuse_shape(shape: Index) -> None:
+        """For `patch_size.refuse_size`; see `check_size`."""
+        check_size(shape)
+
 
 class SwinUNETR(nn.Module):
     """Meets `PatchModel`. MONAI's network is a part, not a parent: its `patch_size` means tokens, ours patches."""
@@ -55,11 +62,7 @@ class SwinUNETR(nn.Module):
     size_multiple = SIZE_MULTIPLE
     torch_only = TORCH_ONLY
     undecayed = UNDECAYED
-
-    @staticmethod
-    def refuse_shape(shape: Index) -> None:
-        """For `patch_size.refuse_size`; see `check_size`."""
-        check_size(shape)
+    refuse_shape = staticmethod(Options.refuse_shape)
 
     def __init__(self, options: Options, in_channels: int, num_labels: int) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from EfficientSegLib.errors import OptionError
+from EfficientSegLib.geometry import Index
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Options:
                 why="Both are positive, and the last level keeps the resolution of the one before.",
                 mend="Let strides end with 1.",
             )
+
+    @property
+    def size_multiple(self) -> Index:
+        """Every axis of a volume is a multiple of this."""
+        return (prod(self.strides),) * 3
 
 
 class ConvBlock(nn.Sequential):
@@ -90,7 +96,7 @@ class UNet(nn.Module):
             current = width
         self.decoder = nn.ModuleList(decoder)
         self.num_labels = num_labels
-        self.size_multiple = (prod(strides),) * 3
+        self.size_multiple = options.size_multiple
         self.feature_channels = channels[0]  # of features_and_logits
         self.feature_stride = strides[0]
 

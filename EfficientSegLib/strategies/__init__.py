@@ -12,6 +12,8 @@ from inspect import signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from EfficientSegLib import networks
+from EfficientSegLib.bundle import Component
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index, PatchBox, ScoredBox
 from EfficientSegLib.options import read_options
@@ -85,13 +87,19 @@ class Watcher:
         return False
 
 
-def check(name: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown strategy or options it does not know.
+def check(name: str, options: dict[str, Any], network: Component | None = None) -> None:
+    """Refuse an unknown strategy or options it does not know, and patches of a size that the network cannot read.
+
+    Args:
+        network: of the bundle; it is not built.
 
     Raises:
         OptionError: the strategy is unknown, or its options do not fit.
     """
-    read_options(module(name).Options, options)
+    chosen = read_options(module(name).Options, options)
+    size = getattr(chosen, "patch_size", None)
+    if network is not None and size is not None:
+        networks.check_patch(network.name, network.options, size)
 
 
 def check_model(name: str, options: dict[str, Any], model: "nn.Module") -> None:

@@ -199,7 +199,7 @@ def check(config: TrainConfig) -> None:
         if hasattr(opened, "check"):
             opened.check(options)
     with naming("recipe"):
-        recipe_options(config.recipe, config.channels)
+        taught = recipe_options(config.recipe, config.channels)
         if getattr(opened, "GIVES", Sample) is not getattr(recipe(config.recipe.name), "TAKES", Sample):
             raise OptionError(
                 f"The recipe {config.recipe.name!r} was given samples {config.samples.name!r}.",
@@ -208,8 +208,11 @@ def check(config: TrainConfig) -> None:
             )
     with naming("bundle.network"):
         networks.check(template.network.name, template.network.options)
+    with naming("recipe"):
+        if hasattr(taught, "patch_size") and template.network.name != "nmsw":  # no such recipe trains it: see `kinds`
+            networks.check_patch(template.network.name, template.network.options, taught.patch_size)
     with naming("bundle.strategy"):
-        strategies.check(template.strategy.name, template.strategy.options)
+        strategies.check(template.strategy.name, template.strategy.options, template.network)
 
 
 @contextmanager

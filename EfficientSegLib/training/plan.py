@@ -18,7 +18,7 @@ from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.dataset import UNKNOWN, Dataset, read_dataset
 from EfficientSegLib.training.plan_basis import FOLDS, ORIENTATION, ZSCORE, Choices, Measured, Sizes, check_fold
-from EfficientSegLib.training.plan_patches import parts_for_patches
+from EfficientSegLib.training.plan_patches import check_patch, parts_for_patches
 from EfficientSegLib.training.plan_slices import NETWORKS, parts_for_slices
 from EfficientSegLib.training.survey import Seen, look, median
 
@@ -37,7 +37,10 @@ def plan(folder: str | os.PathLike, choices: Choices | None = None) -> dict[str,
     """
     folder, choices = Path(folder), choices or Choices()
     dataset = read_dataset(folder)
-    training, validation = _split(dataset.cases, choices)  # may be refused: first, as looking at the cases takes long
+    parts = parts_for_slices if choices.network in NETWORKS else parts_for_patches
+    if parts is parts_for_patches:
+        check_patch(choices)  # this and the next may be refused: first, as looking at the cases takes long
+    training, validation = _split(dataset.cases, choices)
     seen = [look(case, folder, ORIENTATION, ZSCORE) for case in dataset.cases]
     modality = choices.modality or dataset.modality or _guessed(seen)
     names = dataset.labels or {value: f"Label {value}" for value in sorted({v for s in seen for v in s.labels})}
@@ -46,7 +49,6 @@ def plan(folder: str | os.PathLike, choices: Choices | None = None) -> dict[str,
     spacing = choices.spacing_mm or tuple(float(f"{value:.4g}") for value in median([s.spacing_mm for s in seen]))
     shapes = [tuple(max(round(n * a / b), 1) for n, a, b in zip(s.shape, s.spacing_mm, spacing)) for s in seen]
     sizes = Sizes(tuple(round(value) for value in median(shapes)), tuple(max(axis) for axis in zip(*shapes)))
-    parts = parts_for_slices if choices.network in NETWORKS else parts_for_patches
     given = {
         "bundle": {**_about(dataset, modality, choices), "labels": _labels(names)},
         "cases": [_plain(case) for case in training],

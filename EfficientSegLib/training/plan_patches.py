@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import torch
-
 from EfficientSegLib import networks
-from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import Index
 from EfficientSegLib.training import plan_transformers as transformers
 from EfficientSegLib.training.plan_basis import (
@@ -38,7 +35,7 @@ def parts_for_patches(choices: Choices, measured: Measured, given: dict[str, Any
     """
     window = transformers.WINDOWS.get(choices.network, CT_WINDOW)
     pad_value = window.to[0] if measured.modality == "CT" else measured.lowest_normal
-    network, patch, multiple = _network(choices, measured.sizes, len(given["bundle"]["labels"]) + 1)
+    network, patch, multiple = _network(choices, measured.sizes)
     bundle = {
         "preprocess": measured.preprocess(measured.intensity(*window)),
         "network": network,
@@ -60,7 +57,7 @@ def parts_for_patches(choices: Choices, measured: Measured, given: dict[str, Any
     }
 
 
-def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str, Any], Index, Index]:
+def _network(choices: Choices, sizes: Sizes) -> tuple[dict[str, Any], Index, Index]:
     """The network, its patch, and what the axes of samples are multiples of."""
     is_nmsw = choices.network == "nmsw"
     backbone = choices.local if is_nmsw else choices.network
@@ -68,20 +65,10 @@ def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str,
     longest = transformers.LONGEST.get(backbone, LONGEST_PATCH)
     wanted = choices.patch_size or tuple(min(n // 2 if is_nmsw else n, longest) for n in sizes.median)
     options = _unet(min(wanted)) if backbone == "unet" else {}
-    multiple = _multiple(backbone, options, num_labels)
+    multiple = networks.read_for_patches(backbone, options).size_multiple
     patch = choices.patch_size or _patch(wanted, multiple, backbone)
-    if any(n % m for n, m in zip(patch, multiple)):
-        raise OptionError(f"The patch is {patch}.", why=f"{backbone} needs multiples of {multiple}.", mend="Round it.")
-    longest_at_least = transformers.LONGEST_AT_LEAST.get(backbone, 1)
-    if max(patch) < longest_at_least:
-        raise OptionError(
-            f"The patch is {patch}.",
-            why=f"{backbone} needs {longest_at_least} or more along one axis.",
-            mend="Enlarge it.",
-        )
-    if backbone in transformers.NETWORKS:
-        options = transformers.network_options(backbone, patch)
-        networks.check(backbone, options)
+    options = _options(backbone, patch, min(wanted))
+    networks.check_patch(backbone, options, patch)
     if not is_nmsw:
         return {"name": backbone, "options": options}, patch, multiple
     factor = choices.downsampling or tuple(min(max(n // COARSEST, 1), 3) for n in sizes.median)
@@ -92,7 +79,27 @@ def _network(choices: Choices, sizes: Sizes, num_labels: int) -> tuple[dict[str,
         "patch_size": patch,
         "downsampling": factor,
     }
-    return {"name": "nmsw", "options": nmsw}, patch, _multiple("nmsw", nmsw, num_labels)
+    return {"name": "nmsw", "options": nmsw}, patch, networks.read("nmsw", nmsw).size_multiple
+
+
+def check_patch(choices: Choices) -> None:
+    """Refuse a chosen patch that the network cannot read; nothing of the data set need be known for it.
+
+    Raises:
+        OptionError: it cannot, and the message names a size that it can; or the network reads no patches at all.
+    """
+    name, patch = choices.local if choices.network == "nmsw" else choices.network, choices.patch_size
+    if patch is None:
+        networks.read_for_patches(name, {})
+    else:
+        networks.check_patch(name, _options(name, patch, min(patch)), patch)
+
+
+def _options(name: str, patch: Index, shortest: int) -> dict[str, Any]:
+    """Of a network that reads patches; `shortest` is what its shortest axis was to be before it was rounded."""
+    if name in transformers.NETWORKS:
+        return transformers.network_options(name, patch)
+    return _unet(shortest) if name == "unet" else {}
 
 
 def _patch(wanted: Index, multiple: Index, backbone: str) -> Index:
@@ -102,16 +109,6 @@ def _patch(wanted: Index, multiple: Index, backbone: str) -> Index:
     for axis, least in zip(ascending, transformers.LEAST.get(backbone, multiple)):
         patch[axis] = max(patch[axis], least)
     return tuple(patch)
-
-
-def _multiple(name: str, options: dict[str, Any], num_labels: int) -> Index:
-    """What the network's axes are multiples of; it is built without its weights where it can be."""
-    networks.check(name, options)
-    try:
-        with torch.device("meta"):
-            return networks.build(name, options, 1, num_labels).size_multiple
-    except (RuntimeError, NotImplementedError):  # some networks look at values while they are built
-        return networks.build(name, options, 1, num_labels).size_multiple
 
 
 def _unet(shortest: int) -> dict[str, Any]:

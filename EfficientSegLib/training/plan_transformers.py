@@ -20,7 +20,6 @@ WHOLE = {"dice_weight": 1.0, "ce_weight": 1.0}
 
 LONGEST = {"stp_unetr": 96, "swin_smt": 128}  # voxels of the papers' patches
 LEAST = {"stp_unetr": (32, 32, 32), "swin_smt": (32, 32, 64), "swin_unetr": (32, 32, 64)}  # in ascending order
-LONGEST_AT_LEAST = {"swin_smt": 64, "swin_unetr": 64}  # voxels along one axis; the networks refuse less
 WINDOWS = {"stp_unetr": Window((-958.0, 326.0), (-1.0, 1.0)), "swin_smt": Window((-1024.0, 1024.0), (0.0, 1.0))}
 NETWORKS = tuple(LONGEST)
 

@@ -35,6 +35,33 @@ def test_the_next_multiple_is_named_and_passes(size, fitting):
     refuse_size(tuple(int(n) for n in fitting.strip("()").split(",")), FREE)
 
 
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("unet", {"channels": [4, 8, 8], "strides": [2, 3, 1]}),
+        ("mednext", {"channels": 2, "expansion": [1, 1, 1, 1, 1], "blocks": [1, 1, 1, 1, 1]}),
+        ("swin_unetr", {"feature_size": 12, "depths": [1, 1, 1, 1], "window": 4}),
+        ("swin_smt", SMT),
+        ("stp_unetr", STP),
+        ("stp_unetr", {**DENSE, "decoder": "original", "patch_size": None, "preset": "brats"}),
+        ("nmsw", options_in_nmsw("stp_unetr", STP)),
+    ],
+)
+def test_options_say_of_sizes_what_the_network_built_from_them_says(name, options):
+    chosen, network = networks.read(name, options), networks.build(name, options, 1, 3)
+    assert chosen.size_multiple == network.size_multiple
+    for size in ((32, 32, 32), (64, 32, 32), (128, 128, 128), (48, 48, 48), (36, 36, 36), (10, 10, 10)):
+        assert refused(chosen, size) == refused(network, size)
+
+
+def refused(network, size):
+    try:
+        refuse_size(size, network)
+    except OptionError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("options", [STP, DENSE], ids=["sparse", "dense"])
 def test_nmsw_takes_the_one_size_of_its_local_network_and_no_other(options):
     networks.build("nmsw", options_in_nmsw("stp_unetr", options), 1, 3)
@@ -45,3 +72,31 @@ def test_nmsw_takes_the_one_size_of_its_local_network_and_no_other(options):
 def test_nmsw_refuses_a_size_that_swin_smt_cannot_halve():
     with pytest.raises(OptionError, match=r"swin_smt.*multiples of \(32, 32, 32\).*Use \(64, 64, 32\)"):
         networks.build("nmsw", options_in_nmsw("swin_smt", SMT, [64, 48, 32]), 1, 3)
+
+
+@pytest.mark.parametrize(
+    "local, options, size, fitting",
+    [
+        ("swin_unetr", {"window": 4}, [32, 32, 32], "Use 64 × 32 × 32"),
+        ("swin_smt", SMT, [32, 32, 32], "Use 64 × 32 × 32"),
+        ("swin_smt", SMT, [80, 64, 64], r"Use \(96, 64, 64\)"),
+        ("stp_unetr", {}, [64, 64, 64], r"Use \(96, 96, 96\)"),  # the preset's
+        ("stp_unetr", {"preset": "brats"}, [96, 96, 96], r"Use \(128, 128, 128\)"),
+        ("unet", {}, [48, 48, 48], r"Use \(64, 64, 64\)"),
+        ("segmate", {}, [64, 64, 64], "reads slices.*Use 'unet'"),
+    ],
+)
+def test_nmsw_refuses_patches_that_do_not_fit_with_its_options_and_builds_nothing(
+    local, options, size, fitting, monkeypatch
+):
+    monkeypatch.setattr(networks, "build", lambda *_: pytest.fail("A network was built."))
+    for look in (networks.check, lambda *given: networks.check_patch(*given, (64, 64, 64))):
+        with pytest.raises(OptionError, match=fitting):
+            look("nmsw", options_in_nmsw(local, options, size))
+
+
+def test_a_window_over_nmsw_is_one_that_its_local_network_reads():
+    joined = options_in_nmsw("swin_smt", SMT)
+    networks.check_patch("nmsw", joined, (96, 32, 32))
+    with pytest.raises(OptionError, match=r"swin_smt.*Use \(64, 64, 64\)"):
+        networks.check_patch("nmsw", joined, (40, 40, 40))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from slice_model import tiny
 from token_model import BrightTokens
-from transformer_bundle import SMT, STP, write_nmsw_bundle, write_transformer_bundle
+from transformer_bundle import SMT, STP, options_in_nmsw, write_nmsw_bundle, write_transformer_bundle
 
 from EfficientSegLib import networks, strategies
 from EfficientSegLib.bundle import Component
@@ -44,6 +44,21 @@ def test_a_window_that_a_network_cannot_halve_is_refused():
     model = networks.build("unet", UNET, 1, 2)
     with pytest.raises(OptionError, match=r"multiples of \(4, 4, 4\).*Use \(20, 16, 16\)"):
         sliding_window.predict(torch.zeros(1, 40, 40, 40), model, sliding_window.Options(patch_size=(18, 16, 16)))
+
+
+@pytest.mark.parametrize(
+    "network, strategy, words",
+    [
+        ("nmsw", None, "A patch is 32 × 32 × 32 voxels.*Use 64 × 32 × 32"),
+        ("swin_smt", Component("sliding_window", {"patch_size": [48, 48, 48]}), r"Use \(64, 64, 64\)"),
+    ],
+)
+def test_loading_refuses_patches_before_the_network_is_built(bundle, network, strategy, words, monkeypatch):
+    monkeypatch.setattr(networks, "build", lambda *_: pytest.fail("A network was built."))
+    options = SMT if network == "swin_smt" else options_in_nmsw("swin_smt", SMT, [32, 32, 32])
+    wrong = replace(bundle, network=Component(network, options), strategy=strategy or Component("nmsw"))
+    with pytest.raises(OptionError, match=words):
+        load_model(wrong, "cpu")
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_mr_is_planned_by_percentiles_and_one_wild_voxel_does_no_harm(tmp_path):
 def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(network, median, monkeypatch):
     sizes = Sizes(median, tuple(n + 9 for n in median))
     choices = Choices(network=network)
-    component, patch, multiple = planning._network(choices, sizes, 3)
+    component, patch, multiple = planning._network(choices, sizes)
     largest = planning._largest(choices, sizes, patch, multiple)
     assert max(patch) <= 128
     assert all(a >= p and a % m == 0 for a, p, m in zip(largest, patch, multiple))
@@ -244,7 +244,7 @@ def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(n
 
 def test_large_scans_get_the_papers_sizes(monkeypatch):
     monkeypatch.setattr(planning, "WIDTHS", (32, 64, 128, 256, 320))
-    component, patch, _ = planning._network(Choices(), Sizes((480, 480, 288), (480, 480, 288)), 17)
+    component, patch, _ = planning._network(Choices(), Sizes((480, 480, 288), (480, 480, 288)))
     assert patch == (128, 128, 128)
     assert component["options"]["downsampling"] == (3, 3, 3)
     paper = {"channels": [32, 64, 128, 256, 320, 320], "strides": [2, 2, 2, 2, 2, 1]}
@@ -277,7 +277,7 @@ def test_impossible_choices_are_refused(wrong):
 
 
 def test_a_patch_that_the_network_cannot_take_is_refused(folders):
-    with pytest.raises(OptionError, match=r"patch is \(50, 50, 50\).*multiples of"):
+    with pytest.raises(OptionError, match=r"patch_size is \(50, 50, 50\).*unet.*multiples of .*Use \(64, 64, 64\)"):
         plan(folders, Choices(network="unet", patch_size=(50, 50, 50)))
 
 

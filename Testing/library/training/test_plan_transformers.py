@@ -37,7 +37,7 @@ def torsos(tmp_path_factory):
 @pytest.mark.parametrize("network, local", [(name, name) for name in NARROW] + [("nmsw", name) for name in NARROW])
 def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(network, local, median):
     sizes, choices = Sizes(median, tuple(n + 9 for n in median)), Choices(network=network, local=local)
-    component, patch, multiple = planning._network(choices, sizes, 3)
+    component, patch, multiple = planning._network(choices, sizes)
     own = component["options"]
     options = own if network == local else own["local_options"]
     reader = networks.build(local, {**options, **NARROW[local]}, 1, 3)
@@ -53,8 +53,8 @@ def test_any_size_gets_a_patch_that_the_network_takes_and_samples_that_hold_it(n
 def test_a_chosen_patch_that_is_short_along_every_axis_is_refused(choices):
     sizes = Sizes((64, 64, 64), (64, 64, 64))
     with pytest.raises(OptionError, match="64 or more along one axis"):
-        planning._network(Choices(**choices, patch_size=(32, 32, 32)), sizes, 3)
-    assert planning._network(Choices(**choices, patch_size=(32, 64, 32)), sizes, 3)[1] == (32, 64, 32)
+        planning._network(Choices(**choices, patch_size=(32, 32, 32)), sizes)
+    assert planning._network(Choices(**choices, patch_size=(32, 64, 32)), sizes)[1] == (32, 64, 32)
 
 
 def test_as_many_tokens_are_dropped_as_in_the_paper_and_fewer_where_none_would_be_left():
@@ -119,10 +119,21 @@ def test_plan_and_train_need_no_word_in_between(network, torsos, tmp_path):
     "choices, words",
     [
         ({"network": "stp_unetr", "patch_size": (16, 16, 16)}, r"patch_size is \(16, 16, 16\).*32"),
-        ({"network": "stp_unetr", "patch_size": (40, 40, 40)}, r"patch is \(40, 40, 40\).*multiples of"),
-        ({"network": "swin_smt", "patch_size": (48, 64, 64)}, r"patch is \(48, 64, 64\).*multiples of"),
+        (
+            {"network": "stp_unetr", "patch_size": (40, 40, 40)},
+            r"patch_size is \(40, 40, 40\).*multiple of 16 .*Use \(32, 32, 32\)",
+        ),
+        (
+            {"network": "swin_smt", "patch_size": (48, 64, 64)},
+            r"patch_size is \(48, 64, 64\).*multiples of .*Use \(64, 64, 64\)",
+        ),
+        ({"local": "swin_smt", "patch_size": (32, 32, 32)}, "64 or more along one axis.*Use 64 × 32 × 32"),
+        ({"local": "stp_unetr", "patch_size": (40, 40, 40)}, r"patch_size is \(40, 40, 40\).*Use \(32, 32, 32\)"),
+        ({"local": "segmate", "patch_size": (64, 64, 64)}, "'segmate' was asked for patches.*Use 'unet'"),
+        ({"local": "segmate"}, "'segmate' was asked for patches.*Use 'unet'"),
     ],
 )
-def test_a_patch_that_the_network_cannot_take_is_refused(choices, words, torsos):
+def test_a_patch_that_the_network_cannot_take_is_refused_before_a_case_is_read(choices, words, torsos, monkeypatch):
+    monkeypatch.setattr("EfficientSegLib.training.plan.look", lambda *_: pytest.fail("A case was read."))
     with pytest.raises(OptionError, match=words):
         plan(torsos, Choices(**choices, folds=1))
