@@ -103,7 +103,7 @@ def build(
             ],
         },
         "class_weights": _by_name(segmentation.class_weights, bundle),
-        "volumes_ml": volumes_ml(segmentation.labels, volume.spacing_mm, bundle),
+        "volumes_ml": segments_ml(segmentation, volume.spacing_mm, bundle),
         "review": None if review is None else asdict(review),
         "tokens": None if segmentation.tokens is None else segmentation.tokens.summary(tokens),
         "warnings": list(warnings),
@@ -121,6 +121,16 @@ def voxel_checksum(array: np.ndarray) -> str:
         for plane in np.moveaxis(channel, -1, 0):  # the last axis is outermost in files: planes are read in order
             digest.update(np.ascontiguousarray(plane.T))
     return digest.hexdigest()
+
+
+def segments_ml(segmentation: "Segmentation", spacing_mm: Sequence[float], bundle: Bundle) -> dict[str, float]:
+    """Volume of each shown label by name, in millilitres; where labels overlap, with the voxels it shares."""
+    masks = segmentation.masks
+    if masks is None:
+        return volumes_ml(segmentation.labels, spacing_mm, bundle)
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    shown = [(index, label.name) for index, label in enumerate(bundle.labels) if not label.auxiliary]
+    return {name: round(int(np.count_nonzero(masks.mask(index))) * voxel_ml, 3) for index, name in shown}
 
 
 def volumes_ml(labels: np.ndarray, spacing_mm: Sequence[float], bundle: Bundle) -> dict[str, float]:

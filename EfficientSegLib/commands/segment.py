@@ -209,10 +209,10 @@ def _hand_over(outcome: job.Outcome, output: Path, arguments: argparse.Namespace
 
 
 def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> None:
-    from EfficientSegLib.record import volumes_ml
+    from EfficientSegLib.record import segments_ml
 
     finished, done = outcome.finished, outcome.segmentation
-    for name, millilitres in volumes_ml(done.labels, outcome.volume.spacing_mm, outcome.bundle).items():
+    for name, millilitres in segments_ml(done, outcome.volume.spacing_mm, outcome.bundle).items():
         print(f"{name:32} {millilitres:10.1f} ml" if millilitres else f"{name:32}   not found")
     patches = f"{done.patches_read} of {done.candidates} {done.unit} read" if done.candidates else "no patches"
     kept = "" if done.complete else "Stopped early; what was done is kept. "

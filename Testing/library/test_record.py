@@ -10,6 +10,7 @@ from tiny_bundle import write_tiny_bundle, write_tiny_ct
 from EfficientSegLib import record
 from EfficientSegLib.geometry import PatchBox, ScoredBox
 from EfficientSegLib.options import read_options
+from EfficientSegLib.overlaps import Masks
 from EfficientSegLib.protocol import Pace, PatchChange, Place, Reviewed, SegmentRefinement
 from EfficientSegLib.segment import Segmentation
 from EfficientSegLib.volume import read, write
@@ -72,6 +73,17 @@ def test_it_tells_input_model_patches_and_volumes(run):
     assert said["class_weights"] == {"Ball": 0.25, "Cube": 0.5}
     assert said["seconds"] == {"read": 1.0, "patches": 2.5, "total": 3.5}
     assert said["complete"] is False and said["warnings"] == ["odd"] and "torch" in said["versions"]
+
+
+def test_where_labels_overlap_each_has_all_its_voxels(run):
+    volume, bundle, done = run
+    masks = Masks(2, done.labels.shape)
+    masks.mark((slice(None),) * 3, np.stack([done.labels > 0, np.zeros_like(done.labels, bool)]))
+    inner = np.zeros_like(done.labels, dtype=bool)
+    inner[5:10, 5:10, 5:9] = True  # of the label map the ball has all, which hides the cube
+    masks.replace(1, inner)
+    said = describe((volume, bundle, replace(done, masks=masks)))
+    assert said["volumes_ml"] == {"Ball": 8.0, "Cube": 0.8}
 
 
 def test_two_runs_differ_in_times_and_memory_only(run):
