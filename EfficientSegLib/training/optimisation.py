@@ -23,6 +23,7 @@ from EfficientSegLib.errors import EfficientSegError, TrainingError
 from EfficientSegLib.networks import SliceModel
 from EfficientSegLib.networks.inference import for_training
 from EfficientSegLib.training import encoder_weights, processes, recipe, recipe_options
+from EfficientSegLib.training.adamw import adamw, load_state
 from EfficientSegLib.training.config import TrainConfig
 from EfficientSegLib.training.frozen import Freezer, agree_on_statistics, train_mode
 from EfficientSegLib.training.kinds import check_kinds, check_patches
@@ -92,8 +93,12 @@ class Run:
         self.objective = Objective(self.model, config, options)
         self.patch = _patch(model, self.objective.options)
         self.multiple: tuple[int, ...] = getattr(model, "size_multiple", (1, 1, 1))
-        self.optimiser = torch.optim.AdamW(
-            groups(self.model, config), config.learning_rate, config.betas, weight_decay=config.weight_decay
+        self.optimiser = adamw(
+            groups(self.model, config),
+            place.device,
+            lr=config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
         )
         self.learning_rate = LearningRate(self.optimiser, config.schedule)
         self.rate = config.learning_rate  # of the last iteration
@@ -186,7 +191,7 @@ class Run:
         """Go on from a state, made on whatever device."""
         self.course = Course(self.config, state["step"], state.get("seconds", 0.0))
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_state(self.optimiser, state["optimiser"])
         self.learning_rate.load(state.get("learning_rate", {}))
         if state.get("scaler"):
             self.precision.scaler.load_state_dict(state["scaler"])
