@@ -1,19 +1,22 @@
 """What dropping tokens gains: STP + MTA + UNETR beside the dense UNETR with the same decoder, the paper's full size.
 
-    python Testing/benchmarks/tokens.py [--device cuda] [--threads 1] [--rounds 2] [--repetitions 2]
+    python Testing/benchmarks/tokens.py [--device cuda] [--threads 1] [--rounds 2] [--repetitions 3]
 
 Every measurement is a process of its own (`--one`), so that its peak memory is its own; dense and sparse take turns, so
-that other work on the machine hits both. On a CPU with one thread the seconds are those of the processor, which other
-work lengthens little; else those of the clock. Weights are random: they change neither time nor memory. The table goes
-to results/transformers/speed-tokens.md.
+that other work on the machine hits both. Its memory is kept as the worker's and that of `train` is: page faults
+lengthen the first three passes, then the heap has its size. On a CPU with one thread the seconds are those of the
+processor, which other work lengthens little; else those of the clock. Weights are random: they change neither time nor
+memory. The table goes to results/transformers/speed-tokens.md.
 """
 
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,15 +27,19 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from EfficientSegLib import devices, networks, resources  # noqa: E402
+from EfficientSegLib.environment import worker_environment  # noqa: E402
 from EfficientSegLib.evaluation.cost import count  # noqa: E402
 from EfficientSegLib.networks.inference import for_inference, for_training  # noqa: E402
+from EfficientSegLib.training.adamw import adamw  # noqa: E402
 from EfficientSegLib.training.losses import SampleLoss  # noqa: E402
+from EfficientSegLib.training.precision import Precision, guarded  # noqa: E402
 
 CASES = {  # title, options, channels, labels, target of inference in %
     "btcv": ("96³, r = 0.9, decoder v2", {"preset": "btcv"}, 1, 14, 24),
     "brats": ("128³, r = 0.75, decoder v1", {"preset": "brats"}, 4, 3, 60),
 }
 KINDS = {"dense": {"selection": "none"}, "sparse": {}}
+TASKS = ("inference", "inference bf16", "training", "training bf16")
 TRAINING_TARGET = "97 to 120"
 
 
@@ -45,15 +52,11 @@ def build(case: str, kind: str) -> nn.Module:
 def one(given: argparse.Namespace) -> dict:
     """The best of some passes, and the most memory that this process ever held; seconds and megabytes."""
     torch.set_num_threads(given.threads)
-    model = build(given.case, given.kind)
-    size, device = model.patch_size, torch.device(given.device)
-    _, _, channels, labels, _ = CASES[given.case]
-    patch = torch.randn(1, channels, *size).to(device)
-    target = torch.randint(labels, size).to(device)
-    if given.task == "training":
-        run = _training(for_training(model).to(device).train(), patch, target, labels)
+    device, precision = torch.device(given.device), "bf16" if given.task.endswith("bf16") else "fp32"
+    if given.task.startswith("training"):
+        run = Training(given.case, given.kind, precision, device).step
     else:
-        run = _inference(for_inference(model, "fp32" if given.task == "inference" else "bf16").to(device), patch)
+        run = _inference(given.case, given.kind, precision, device)
     resources.release_memory()
     before = resources.current_memory_mb()
     resources.forget_peak()
@@ -71,7 +74,10 @@ def one(given: argparse.Namespace) -> dict:
     return {"seconds": min(seconds[1:] or seconds), "peak": peak, "before": before}
 
 
-def _inference(model: nn.Module, patch: torch.Tensor):
+def _inference(case: str, kind: str, precision: str, device: torch.device) -> Callable[[], None]:
+    model = for_inference(build(case, kind), precision).to(device)
+    patch = torch.randn(1, CASES[case][2], *model.patch_size).to(device)
+
     def run() -> None:
         with torch.inference_mode():
             model(patch)
@@ -79,18 +85,36 @@ def _inference(model: nn.Module, patch: torch.Tensor):
     return run
 
 
-def _training(model: nn.Module, patch: torch.Tensor, target: torch.Tensor, labels: int):
-    """One step: forward, Dice and cross-entropy, backward, AdamW; the batch is one patch."""
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
-    cost = SampleLoss(torch.ones(labels, dtype=torch.bool, device=patch.device))
-    patch = patch.contiguous(memory_format=torch.channels_last_3d)
+class Training:
+    """Network, optimiser and one patch; `step` is what `train` does with it, see `optimisation.Run.step`."""
 
-    def run() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        cost(model(patch), target).backward()
-        optimiser.step()
+    def __init__(self, case: str, kind: str, precision: str, device: torch.device) -> None:
+        _, _, channels, labels, _ = CASES[case]
+        self.precision = Precision.choose(precision, device)
+        self.model = guarded(for_training(build(case, kind)).to(device), self.precision).train()
+        self.patch = torch.randn(1, channels, *self.model.patch_size).to(device)
+        self.patch = self.patch.contiguous(memory_format=torch.channels_last_3d)
+        self.target = torch.randint(labels, self.model.patch_size).to(device)
+        self.cost = SampleLoss(torch.ones(labels, dtype=torch.bool, device=device))
+        self.optimiser = adamw(list(self.model.parameters()), device, lr=1e-4)
 
-    return run
+    def step(self, enter: Callable[[str], None] = lambda phase: None) -> None:
+        """`enter` is told which phase begins."""
+        scaler = self.precision.scaler
+        self.optimiser.zero_grad(set_to_none=True)
+        enter("forward")
+        with self.precision.autocast():
+            logits = self.model(self.patch)
+            enter("loss")
+            loss = self.cost(logits, self.target)
+        enter("backward")
+        scaler.scale(loss).backward()
+        enter("clipping")
+        scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        enter("optimiser")
+        scaler.step(self.optimiser)
+        scaler.update()
 
 
 def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str, dict], int]:
@@ -107,7 +131,8 @@ def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str,
             command = [sys.executable, __file__, "--one", "--task", task, "--case", case, "--kind", kind]
             command += ["--device", given.device, "--threads", str(given.threads)]
             command += ["--repetitions", str(given.repetitions)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            environment = worker_environment(os.environ)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(task, case, kind, rows[-1], flush=True)
     best = {
@@ -131,7 +156,7 @@ def row(given: argparse.Namespace, task: str, case: str) -> str:
     with torch.device("meta"):
         models = [build(case, kind) for kind in KINDS]
     macs = [count(model, model.patch_size, channels).macs for model in models]
-    paper = TRAINING_TARGET if task == "training" else str(target)
+    paper = TRAINING_TARGET if task.startswith("training") else str(target)
     cells = [
         task,
         title,
@@ -153,6 +178,7 @@ def text(given: argparse.Namespace, rows: list[str]) -> str:
     today = datetime.datetime.now(datetime.timezone.utc).date()
     threads = f"{given.threads} thread{'s' * (given.threads > 1)}"
     processes = f"{given.rounds} process{'es' * (given.rounds > 1)}"
+    beside = f" Beside it ran: {given.beside}." if given.beside else ""
     held = "on the GPU" if given.device == "cuda" else "by the process, libraries and weights too"
     return f"""# What dropping tokens gains in time and memory
 
@@ -160,8 +186,9 @@ def text(given: argparse.Namespace, rows: list[str]) -> str:
 Batches of one patch, the paper's ViT-B (width 768, 12 blocks), random weights. Dense is the UNETR with tokens of 8 \
 voxels and the same decoder. Seconds are {clock}, of the first pass or the best of those behind it (column *pass*; \
 `--repetitions`), in {processes} of each kind, dense and sparse by turns. GB are all that was held {held}, at the \
-highest. Training is one whole step: forward, Dice and cross-entropy, backward, AdamW. The gain is in patches per \
-second; beside it are the paper's, measured on a GPU, and what the multiply-adds would allow.
+highest. Memory is kept as the worker and `train` keep it. Training is one whole step as `train` takes it: forward, \
+Dice and cross-entropy, backward, clipping, AdamW. The gain is in patches per second; beside it are the paper's, \
+measured on a GPU (training there in half precision), and what the multiply-adds would allow.{beside}
 
 | task | patch | pass | dense, s | sparse, s | gain | paper | multiply-adds | dense, GB | sparse, GB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -176,15 +203,18 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=1, help="passes behind the first one")
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     tasks = ["inference", "training"]
-    if not torch.cuda.is_available() and devices.why_no_bfloat16("cpu") is None:
-        tasks.append("inference bf16")
+    if torch.cuda.is_available():
+        tasks.append("training bf16")
+    elif devices.why_no_bfloat16("cpu") is None:
+        tasks += ["inference bf16", "training bf16"]
     parser.add_argument("--tasks", nargs="+", default=tasks, choices=tasks)
     parser.add_argument(
         "--rows", type=Path, help="JSON lines of what is measured: so that a table can be made in parts"
     )
+    parser.add_argument("--beside", default="", help="what else the machine did, for the table")
     parser.add_argument("--output", type=Path, default=TARGET)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
-    for name, choices in (("task", ("inference", "inference bf16", "training")), ("case", CASES), ("kind", KINDS)):
+    for name, choices in (("task", TASKS), ("case", CASES), ("kind", KINDS)):
         parser.add_argument(f"--{name}", choices=tuple(choices), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
