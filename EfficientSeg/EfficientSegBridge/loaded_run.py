@@ -13,7 +13,7 @@ from EfficientSegBridge.rereading import Rereading
 from EfficientSegBridge.run import SegmentationRun
 from EfficientSegBridge.translation import _
 from EfficientSegBridge.volume_image import counted
-from EfficientSegLib.protocol import Event, Failed, Finished, Partial, Progress, Warned
+from EfficientSegLib.protocol import Event, Failed, Finished, Partial, Progress
 
 
 class LoadedRun(SegmentationRun):
@@ -50,25 +50,23 @@ class LoadedRun(SegmentationRun):
                 self.loaded.showOverlay(self._overlay, self.parameters)
 
     def _begin(self) -> None:
-        self._worker.start(self._rereading.request(self._folder), self._onRereading)
+        self._worker.start(self._rereading.request(self._folder), self._onEvent)
 
-    def _onRereading(self, event: Event) -> None:
+    def _progress(self, event: Progress) -> tuple[float, str]:
         again = self._rereading
-        if not self.running or again is None:
-            return
-        if isinstance(event, Progress):
-            if not self._stopping:
-                self.listener.runProgress(again.share * event.fraction, words.again(event))
-        elif isinstance(event, Partial):
-            self._steps.add(again.taking(event))
-        elif isinstance(event, Warned):
-            self.listener.runWarned(event.text)
-        elif isinstance(event, Finished):
-            self._steps.add(self._resume(event))
-        elif isinstance(event, Failed):
-            self._failed(event)
+        return (again.share * event.fraction, words.again(event)) if again else super()._progress(event)
+
+    def _partial(self, event: Partial) -> Iterator[None]:
+        return self._rereading.taking(event) if self._rereading else super()._partial(event)
+
+    def _finish(self, event: Finished) -> Iterator[None]:
+        return self._resume(event) if self._rereading else super()._finish(event)
+
+    def _hear(self, event: Event) -> None:
+        if self._rereading:
+            self._rereading.learn(event)
         else:
-            again.learn(event)
+            super()._hear(event)
 
     def _resume(self, event: Finished) -> Iterator[None]:
         """The worker is as far as it was when the scene was saved: what follows is More."""

@@ -158,8 +158,7 @@ class SegmentationRun(RunFindings):
             return
         if isinstance(event, Progress):
             if not self._stopping:
-                fraction = self._begun + (1 - self._begun) * event.fraction
-                self.listener.runProgress(fraction, words.stage(event))
+                self.listener.runProgress(*self._progress(event))
         elif isinstance(event, Partial):
             self._steps.add(self._partial(event))
         elif isinstance(event, Tokens):
@@ -171,8 +170,16 @@ class SegmentationRun(RunFindings):
         elif isinstance(event, Failed):
             self._failed(event)
         else:
-            self._learn(event)
-            self.listener.runChanged()
+            self._hear(event)
+
+    def _progress(self, event: Progress) -> tuple[float, str]:
+        """How much of the run is done, 0 to 1, and in words."""
+        return self._begun + (1 - self._begun) * event.fraction, words.stage(event)
+
+    def _hear(self, event: Event) -> None:
+        """Whatever else the worker tells."""
+        self._learn(event)
+        self.listener.runChanged()
 
     def _takeTokens(self, event: Tokens) -> Iterator[None]:
         try:
