@@ -24,10 +24,21 @@ class EvaluationCase:
     name: str
     image: Path | None  # None: only label files are compared
     label: Path
-    map: dict[int, int] = field(default_factory=dict)  # value in the label file -> ours, others 0; {}: as they are
+    # Value in the label file -> ours, or a list of ours where labels may overlap; others 0; {}: as they are.
+    map: dict[int, int | tuple[int, ...]] = field(default_factory=dict)
     annotated: Literal["all"] | tuple[int, ...] = "all"  # our values that are drawn wherever they are; others: no score
     split: str = ""  # as "validation", "fold 0"
     unscored: tuple[int, ...] = ()  # our values that this reference is not to be trusted for
+
+    @property
+    def lists_labels(self) -> bool:
+        """Whether the map lists labels: each is then scored by itself, if those of the bundle may overlap."""
+        return any(isinstance(labels, tuple) for labels in self.map.values())
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a value of the label file stands for several labels of ours."""
+        return any(isinstance(labels, tuple) and len(labels) > 1 for labels in self.map.values())
 
     def scores(self, value: int) -> bool:
         """Whether a label of ours is scored in this case."""
@@ -96,11 +107,23 @@ def _case(entry: _Entry, folder: Path, split: str) -> EvaluationCase:
         name=entry.name or stem(Path(entry.image)).as_posix(),
         image=folder / entry.image,
         label=folder / entry.label,
-        map={_whole(source): _whole(target) for source, target in entry.map.items()},
+        map={_whole(source): _target(target) for source, target in entry.map.items()},
         annotated=entry.annotated,
         split=entry.split or split,
         unscored=entry.lungs or (),
     )
+
+
+def _target(value: Any) -> int | tuple[int, ...]:
+    """A label of ours, or a list of them, ascending."""
+    if not isinstance(value, (list, tuple)):
+        return _whole(value)
+    labels = tuple(sorted({_whole(label) for label in value}))
+    if 0 in labels:
+        raise OptionError(
+            f"A case's map holds {list(value)}.", why="0 is background, where no label is.", mend="Leave 0 out of it."
+        )
+    return labels
 
 
 def _whole(value: Any) -> int:
@@ -108,7 +131,9 @@ def _whole(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"A case's map holds {value!r}.", why="It maps label values to label values.", mend='Write {"3": 1}.'
+            f"A case's map holds {value!r}.",
+            why="It maps label values to label values.",
+            mend='Write {"3": 1}, or {"3": [1, 2]} where labels overlap.',
         ) from error
 
 

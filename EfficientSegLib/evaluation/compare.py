@@ -16,10 +16,10 @@ from EfficientSegLib.errors import OptionError
 from EfficientSegLib.evaluation.cases import EvaluationCase
 from EfficientSegLib.evaluation.label_files import Tell
 from EfficientSegLib.evaluation.metrics import TOLERANCE_MM
-from EfficientSegLib.evaluation.references import check_same_grid, read_reference
+from EfficientSegLib.evaluation.references import Regions, check_same_grid, read_reference, read_regions
 from EfficientSegLib.evaluation.results import Results, Row
 from EfficientSegLib.evaluation.run_cost import RunCost
-from EfficientSegLib.evaluation.scoring import checksum, failed_row, score_labels, source_checksum
+from EfficientSegLib.evaluation.scoring import checksum, failed_row, score_labels, score_regions, source_checksum
 from EfficientSegLib.options import read_options
 from EfficientSegLib.segment import Segmentation, load_model, segment
 from EfficientSegLib.volume import Volume, read
@@ -107,7 +107,7 @@ def compare(
     for group in _by_bundle(methods):
         runner = _Runner(group[0].bundle, device, tolerance_mm, results)
         for case in cases:
-            scene = _Scene(case)
+            scene = _Scene(case, group[0].bundle)
             for method in group:
                 tell(done, total, f"{method.name}, {case.name}")
                 rows += runner.run(method, scene)
@@ -119,18 +119,21 @@ def compare(
 
 
 class _Scene:
-    """A case's image and reference, read when first needed, once for all methods."""
+    """A case's image and reference, read when first needed, once for all methods of a bundle."""
 
-    def __init__(self, case: EvaluationCase) -> None:
+    def __init__(self, case: EvaluationCase, bundle: Bundle) -> None:
         self.case = case
+        self.overlapping = case.lists_labels and bundle.outputs == "independent"  # each label is scored by itself
         self.earlier: dict[str, _Done] = {}  # by series: what a run with more patches goes on from
-        self._volumes: tuple[Volume, Volume] | None = None
+        self._volumes: tuple[Volume, Volume | Regions] | None = None
 
-    def read(self) -> tuple[Volume, Volume]:
+    def read(self) -> tuple[Volume, Volume | Regions]:
         if self._volumes is None:
-            image, reference = read(self.case.image), read_reference(self.case)
+            image = read(self.case.image)
+            reference = read_regions(self.case) if self.overlapping else read_reference(self.case)
             mend = "Resample the label to the image, or correct its header."
-            check_same_grid(image, reference, f"Image and label of case {self.case.name!r}", mend)
+            on_grid = reference.volume if isinstance(reference, Regions) else reference
+            check_same_grid(image, on_grid, f"Image and label of case {self.case.name!r}", mend)
             self._volumes = image, reference
         return self._volumes
 
@@ -154,13 +157,23 @@ class _Runner:
         try:
             done = self._segmented(method, scene)
             measured = replace(identity, **self._measured(method, done))
-            rows = score_labels(measured, done.segmentation.labels, scene.read()[1], labels, self._known())
+            rows = self._scored(measured, done.segmentation, scene.read()[1], labels)
         except Exception as error:  # whatever it is, the other runs are worth having
             log.debug("%s, %s", method.name, scene.case.name, exc_info=True)
             scene.earlier.pop(method.series, None)
             rows = [failed_row(identity, error)]
         self._results.add(rows)
         return rows
+
+    def _scored(
+        self, measured: Row, segmentation: Segmentation, reference: Volume | Regions, labels: Mapping[int, str]
+    ) -> list[Row]:
+        """Where the reference may overlap, each label by itself; else the one label that a voxel shows."""
+        known = [label.value for label in self._bundle.labels]
+        if isinstance(reference, Regions):
+            masks = segmentation.masks
+            return score_regions(measured, lambda v: masks.mask(known.index(v)), reference, labels, set(known))
+        return score_labels(measured, segmentation.labels, reference, labels, set(known))
 
     def _segmented(self, method: Method, scene: _Scene) -> _Done:
         image, _ = scene.read()
@@ -177,6 +190,7 @@ class _Runner:
             strategy=method.strategy,
             options=method.options,
             earlier=before and before.segmentation,
+            overlapping=scene.overlapping,
         )
         on_gpu = torch.cuda.max_memory_allocated() / 2**20 if self._device == "cuda" else None
         own = _Done(done, dict(done.seconds), resources.peak_memory_mb(), on_gpu)
@@ -201,9 +215,6 @@ class _Runner:
 
     def _labels(self, case: EvaluationCase) -> dict[int, str]:
         return {label.value: label.name for label in self._bundle.shown_labels if case.scores(label.value)}
-
-    def _known(self) -> set[int]:
-        return {label.value for label in self._bundle.labels}
 
     def _identity(self, method: Method, case: EvaluationCase) -> Row:
         return Row(

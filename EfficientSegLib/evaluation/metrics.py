@@ -47,12 +47,19 @@ def nsd(
     prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float = TOLERANCE_MM
 ) -> float | None:
     """Normalised surface Dice of two masks (I, J, K), bool: share of surface nearer than the tolerance, 0 to 1."""
-    return score(*_as_maps(prediction, reference), spacing_mm, [1], tolerance_mm=tolerance_mm)[1].nsd
+    return score_masks(prediction, reference, spacing_mm, tolerance_mm).nsd
 
 
 def hd95(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]) -> float | None:
     """95 % Hausdorff distance in mm of two masks (I, J, K), bool: the larger of the two directed percentiles."""
-    return score(*_as_maps(prediction, reference), spacing_mm, [1])[1].hd95_mm
+    return score_masks(prediction, reference, spacing_mm).hd95_mm
+
+
+def score_masks(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float = TOLERANCE_MM
+) -> LabelScore:
+    """Compare one label of two volumes, given as masks (I, J, K), bool; raises what `score` raises."""
+    return score(*_as_maps(prediction, reference), spacing_mm, [1], tolerance_mm=tolerance_mm)[1]
 
 
 def score(
@@ -87,7 +94,7 @@ def score(
     for array, name in ((prediction, "The prediction"), (reference, "The reference")):
         maps.append(whole_numbers(array, name))
         boxes.append(bounding_boxes(maps[-1]))
-        _refuse_unknown(boxes[-1], {*labels, *(known or ())}, name)
+        refuse_unknown(boxes[-1], {*labels, *(known or ())}, name)
     spacing = tuple(float(step) for step in spacing_mm)
     diagonal = float(np.linalg.norm(np.multiply(prediction.shape, spacing)))
     result = {}
@@ -168,7 +175,8 @@ def _check(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[f
         raise OptionError(f"The tolerance is {tolerance_mm} mm.", why="It is a distance.", mend="Give 0 or more.")
 
 
-def _refuse_unknown(found: Iterable[int], known: set[int], name: str) -> None:
+def refuse_unknown(found: Iterable[int], known: set[int], name: str) -> None:
+    """Raises VolumeError: a label that was found is not known; `name` is what holds it."""
     strange = sorted(set(found) - known)
     if strange:
         raise VolumeError(

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,18 @@ from EfficientSegLib.evaluation.metrics import whole_numbers
 from EfficientSegLib.volume import Volume, read
 
 SAME_PLACE = 0.1  # voxels; grids whose corners differ by more are two grids
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Reference labels that may overlap."""
+
+    volume: Volume  # values as in the label file
+    values: Mapping[int, tuple[int, ...]]  # of the file, by label of ours: where any of them is, the label is
+
+    def mask(self, label: int) -> np.ndarray:
+        """Where a label of ours is, (I, J, K), bool."""
+        return np.isin(self.volume.array[0], self.values.get(label, ()))
 
 
 def read_label_names(path: str | os.PathLike) -> dict[int, str]:
@@ -43,16 +57,40 @@ def read_reference(case: EvaluationCase) -> Volume:
 
     Raises:
         VolumeError: the file cannot be read, or holds what is no label.
+        OptionError: the labels overlap, so that no label map holds them; see `read_regions`.
     """
+    if case.overlaps:
+        raise OptionError(
+            f"The reference labels of case {case.name!r} overlap.",
+            why="What is compared with them has one label in each voxel: what that hides would count as missed.",
+            mend="Evaluate a bundle whose outputs are independent, or map each value of the reference to one label.",
+        )
     volume = read(case.label)
     labels = whole_numbers(volume.array[0], case.label.name)
     if case.map:
         lookup = np.zeros(int(labels.max()) + 1, dtype=np.uint16)
         for source, target in case.map.items():
             if source < len(lookup):
-                lookup[source] = target
+                lookup[source] = next(iter(target), 0) if isinstance(target, tuple) else target
         labels = lookup[labels]
     return Volume(labels[None], volume.spacing_mm, volume.origin_mm, volume.direction)
+
+
+def read_regions(case: EvaluationCase) -> Regions:
+    """The case's reference labels, each by itself.
+
+    Raises:
+        VolumeError: the file cannot be read, or holds what is no label.
+    """
+    volume = read(case.label)
+    labels = whole_numbers(volume.array[0], case.label.name)
+    values: dict[int, tuple[int, ...]] = {}
+    for source in sorted(set(np.unique(labels).tolist()) & set(case.map)):
+        ours = case.map[source]
+        for label in ours if isinstance(ours, tuple) else (ours,):
+            values[label] = (*values.get(label, ()), source)
+    values.pop(0, None)
+    return Regions(Volume(labels[None], volume.spacing_mm, volume.origin_mm, volume.direction), values)
 
 
 def check_same_grid(one: Volume, other: Volume, what: str, mend: str) -> None:

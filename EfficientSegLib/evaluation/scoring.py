@@ -1,8 +1,8 @@
-"""From one finished label map to the rows of the results."""
+"""From one finished segmentation to the rows of the results."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from EfficientSegLib.evaluation.cases import EvaluationCase
-from EfficientSegLib.evaluation.metrics import score
+from EfficientSegLib.evaluation.metrics import LabelScore, refuse_unknown, score, score_masks
+from EfficientSegLib.evaluation.references import Regions
 from EfficientSegLib.evaluation.results import Row
 from EfficientSegLib.failures import explain
 from EfficientSegLib.volume import Volume
@@ -33,6 +34,34 @@ def score_labels(
     scores = score(
         labels, reference.array[0], reference.spacing_mm, names, known=known, tolerance_mm=measured.tolerance_mm
     )
+    return _rows(measured, scores, names)
+
+
+def score_regions(
+    measured: Row,
+    mask: Callable[[int], np.ndarray],
+    reference: Regions,
+    names: Mapping[int, str],
+    known: set[int],
+) -> list[Row]:
+    """A row for each label, where labels may overlap: each is compared by itself.
+
+    Args:
+        measured: what is known of the run so far.
+        mask: where the prediction has a label, (I, J, K), bool, on the grid of `reference`.
+        names: of the labels to be scored, by value.
+        known: the values that may occur.
+
+    Raises:
+        VolumeError: they cannot be compared.
+    """
+    refuse_unknown(reference.values, known, "The reference")
+    spacing = reference.volume.spacing_mm
+    scores = {value: score_masks(mask(value), reference.mask(value), spacing, measured.tolerance_mm) for value in names}
+    return _rows(measured, scores, names)
+
+
+def _rows(measured: Row, scores: Mapping[int, LabelScore], names: Mapping[int, str]) -> list[Row]:
     return [
         replace(
             measured,

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from slice_bundle import write_slice_bundle
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 
 from EfficientSegLib.errors import OptionError
@@ -219,3 +220,42 @@ def test_stages_add_up_to_the_seconds(bundle, cases, tmp_path):
     row = compare([Method("x", bundle)], cases[:1], Results(tmp_path / "r.csv"))[0]
     assert sum(json.loads(row.seconds_by_stage).values()) == pytest.approx(row.seconds, abs=1e-3)
     assert row.peak_memory_mb > 0
+
+
+def test_where_a_reference_overlaps_each_label_is_scored_by_itself(cases, tmp_path):
+    """Value 2 lies in 1: as regions, the first is both of them."""
+    bundle = write_slice_bundle(tmp_path / "slices")
+    results, method = Results(tmp_path / "r.csv"), Method("x", bundle)
+    regions = replace(cases[0], map={1: 1, 2: (1, 2)})
+    plain, overlapping = (compare([method], [case], results) for case in (cases[0], regions))
+    found = segment(read(cases[0].image), bundle, load_model(bundle, "cpu"), overlapping=True)
+    drawn = read(cases[0].label).array[0]
+    for index, value in enumerate((1, 2)):
+        mask, true = found.masks.mask(index), drawn >= value
+        assert overlapping[index].dice == pytest.approx(2 * (mask & true).sum() / (mask.sum() + true.sum()), abs=1e-6)
+        assert overlapping[index].reference_ml == pytest.approx(true.sum() * 8 / 1000)
+        shown, true = found.labels == value, drawn == value
+        assert plain[index].dice == pytest.approx(2 * (shown & true).sum() / (shown.sum() + true.sum()), abs=1e-6)
+    assert [row.label for row in overlapping] == ["Ball", "Cube"] and overlapping[0].source != plain[0].source
+    assert compare([method], [cases[0]], results) == plain  # known, and not run again
+    in_part = compare([method], [replace(regions, annotated=(2,))], results)
+    assert [(row.value, row.dice) for row in in_part] == [(2, overlapping[1].dice)]
+    only_one = replace(
+        cases[0], map={1: (1,), 2: (1,)}, annotated=(1,)
+    )  # nothing overlaps, but it is written as a list
+    assert [row.dice for row in compare([method], [only_one], results)] == [overlapping[0].dice]
+
+
+def test_a_region_that_the_bundle_does_not_know_is_refused(cases, tmp_path):
+    bundle = write_slice_bundle(tmp_path / "slices")
+    rows = compare([Method("x", bundle)], [replace(cases[0], map={1: 1, 2: (1, 5)})], Results(tmp_path / "r.csv"))
+    assert "The reference holds label 5. Known are 1, 2." in rows[0].error
+
+
+def test_what_has_one_label_in_each_voxel_is_not_compared_with_overlapping_ones(bundle, cases, tmp_path):
+    regions = [replace(cases[0], map={1: 1, 2: (1, 2)}), cases[1]]
+    rows = compare([Method("x", bundle)], regions, Results(tmp_path / "r.csv"))
+    assert "labels of case 'a' overlap" in rows[0].error and not any(row.error for row in rows[1:])
+    files = [LabelFiles("other", cases[0].label.parent, NAMES)]
+    rows = compare_files(files, regions, Results(tmp_path / "r.csv"))
+    assert "labels of case 'a' overlap" in rows[0].error and not any(row.error for row in rows[1:])
