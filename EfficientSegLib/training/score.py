@@ -18,13 +18,23 @@ from EfficientSegLib.evaluation import metrics
 from EfficientSegLib.segment import load_model, segment
 from EfficientSegLib.training.cases import Case
 from EfficientSegLib.training.config import TrainConfig, read_config
+from EfficientSegLib.training.label_maps import read_map, refuse_overlaps
 from EfficientSegLib.volume import Volume, read
 
 log = logging.getLogger(__name__)
 
 
 def score(config: TrainConfig, bundle: Bundle, data_folder: Path) -> dict[str, dict]:
-    """Per case: Dice of each completely annotated label that is there, and ml of those found that are not there."""
+    """Per case: Dice of each completely annotated label that is there, and ml of those found that are not there.
+
+    Raises:
+        TrainingError: labels of a case overlap.
+    """
+    refuse_overlaps(
+        config.cases,
+        why="Here label maps are compared, in which a voxel has one label.",
+        mend="Use evaluate, which compares labels that overlap one by one.",
+    )
     model = load_model(bundle, "cpu")
     result = {}
     for case in config.cases:
@@ -57,9 +67,9 @@ def compare(found: np.ndarray, truth: np.ndarray, bundle: Bundle, case: Case, vo
 def _mapped(labels: Volume, case: Case, like: np.ndarray) -> np.ndarray:
     source = labels.array[0].astype(np.int64)
     lookup = np.zeros(int(source.max()) + 1, dtype=like.dtype)
-    for label, value in case.map.items():
-        if int(label) < len(lookup):
-            lookup[int(label)] = value
+    for value, ours in read_map(case).items():
+        if value < len(lookup):
+            lookup[value] = next(iter(ours or ()), 0)
     return lookup[source]
 
 
