@@ -150,7 +150,11 @@ def _plan(command: argparse.ArgumentParser) -> None:
 
 def _train(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("config", help="the training's configuration, JSON")
+    add(
+        "config",
+        help="the training's configuration, JSON, as plan writes it; the map of a case takes values of its label file "
+        'to labels: {"3": 1}, or {"3": [1, 2]} where labels overlap (outputs "independent"); null: ignored',
+    )
     add("--data", required=True, help="folder that the configuration's paths begin at")
     add("-o", "--output", required=True, help="folder of the new bundle and the checkpoints")
     add("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the last checkpoint")
@@ -176,7 +180,12 @@ def _evaluate(command: argparse.ArgumentParser) -> None:
     add("--patches", type=patches_number, nargs="+", metavar="K", help="numbers of patches to try: 0 5 30 all")
     add("--predictions", action="append", default=[], metavar="[NAME=]FOLDER", help="label files another tool has left")
     add("--bundle-labels", metavar="BUNDLE|DATASET.JSON", help="which labels those hold; default: the first bundle's")
-    add("--cases", metavar="CASES.JSON|DATASET", help="list of cases, or a folder of the Decathlon or of nnU-Net (raw)")
+    add(
+        "--cases",
+        metavar="CASES.JSON|DATASET",
+        help="list of cases, or a folder of the Decathlon or of nnU-Net (raw); where a case's map lists labels, such "
+        'as {"3": [1, 2]}, each is scored by itself',
+    )
     add("--images", metavar="FOLDER", help="instead of --cases: images")
     add("--labels", metavar="FOLDER", help="and their references, under the same names")
     add("--data", metavar="FOLDER", help="what the paths in CASES.JSON begin at; default: its own folder")

@@ -88,8 +88,9 @@ def _nnunet(folder: Path, content: Mapping[str, Any]) -> Dataset:
     if regions:
         raise TrainingError(
             f"Label {regions[0]!r} of {folder / MANIFEST} is a region made of {given[regions[0]]}.",
-            why="Regions overlap, and here each voxel has one label.",
-            mend="Declare each value as a label of its own; regions can be added up afterwards.",
+            why="Regions overlap, and what is planned gives each voxel one label.",
+            mend="Declare each value as a label of its own, and plan. To train the regions themselves, make them the "
+            'bundle\'s labels, with outputs "independent", and list them in the map of each case: {"2": [1, 2]}.',
         )
     labels, ignored = _labels(folder, {value: name for name, value in given.items()})
     ending = content.get("file_ending", ".nii.gz")
