@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+import unittest
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import slicer
 import vtk
 
 from EfficientSegBridge.interpreter import Command
+from EfficientSegBridge.torch_probe import TorchProbe
 from EfficientSegLib import bundle as bundles
 from EfficientSegLib.bundle import Bundle, Component, Intensity, Label, Licence, Preprocess, Weights
 from EfficientSegLib.environment import worker_environment
@@ -102,6 +104,15 @@ def waitUntil(happened, seconds: float = 20) -> bool:
             return True
         time.sleep(0.005)
     return bool(happened())
+
+
+def requireTorch() -> None:
+    """For tests with the real worker: skip them, and say so, where PyTorch does not work in Slicer's Python."""
+    found = []
+    TorchProbe(found.append).ask()
+    waitUntil(lambda: found, 120)
+    if not found or found[0].state != "ok":
+        raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {found}")
 
 
 # A worker in ten lines: it says what the file named by its argument tells it to, in which a line may be a Python

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 from bench import GEOMETRIES, SHAPE, labelsOf, makeFolder, makeVolume, waitUntil
-from test_more import ChainCase, labels
+from chain import ChainCase, labels
 
 from EfficientSegBridge import coverage, nodes, overlay_image, overlay_nodes
 from EfficientSegBridge.segment_parts import BINARY_LABELMAP, asArray

@@ -8,13 +8,13 @@ import numpy as np
 import qt
 import slicer
 import test_pictures
-from bench import labelsOf, waitUntil
+from bench import labelsOf, requireTorch, waitUntil
 from test_widget import moduleWidget
 
 from EfficientSegBridge import efforts
 from EfficientSegBridge.comparison_views import SIDES, names
 from EfficientSegBridge.paces import millilitres
-from EfficientSegBridge.torch_probe import TorchProbe, TorchState
+from EfficientSegBridge.torch_probe import TorchState
 
 OUTPUT = Path(__file__).resolve().parents[1] / "output"
 
@@ -22,11 +22,7 @@ OUTPUT = Path(__file__).resolve().parents[1] / "output"
 class TestComparedByTheWorker(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        found = []
-        TorchProbe(found.append).ask()
-        waitUntil(lambda: found, 120)
-        if not found or found[0].state != "ok":
-            raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {found}")
+        requireTorch()
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear(0)

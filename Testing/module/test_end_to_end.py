@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import labelsOf, makeFolder, makeVolume, rotation, waitUntil
+from bench import labelsOf, makeFolder, makeVolume, requireTorch, rotation, waitUntil
 
 from EfficientSegBridge import bundles, run_folder
 from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.overlay import Overlay
 from EfficientSegBridge.parameters import Listener, Parameters
 from EfficientSegBridge.run import SegmentationRun
-from EfficientSegBridge.torch_probe import TorchProbe
 from EfficientSegBridge.worker_process import WorkerProcess
 from EfficientSegLib.bundle import load
 from EfficientSegLib.environment import is_running
@@ -47,11 +46,7 @@ class Steps(Listener):
 class TestEndToEnd(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
-        found = []
-        TorchProbe(found.append).ask()
-        waitUntil(lambda: found, 120)
-        if not found or found[0].state != "ok":
-            raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {found}")
+        requireTorch()
         cls.bundle = load(bundles.SHIPPED / bundles.SELF_TEST)
         cls.worker = WorkerProcess(workerCommand())
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import SHAPE, labelsOf, makeFolder, makeVolume, waitUntil
-from test_more import ChainCase, Player, labels
+from bench import SHAPE, labelsOf, makeFolder, makeVolume, requireTorch, waitUntil
+from chain import ChainCase, Player, labels
 
 from EfficientSegBridge import bundles, efforts, overlay_nodes, segment_layers
-from EfficientSegBridge.torch_probe import TorchProbe
 from EfficientSegLib.geometry import PatchBox
 from EfficientSegLib.protocol import Failed, Finished, Partial, Reviewed
 
@@ -288,11 +287,7 @@ class TestRealWorker(LoadedCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        found = []
-        TorchProbe(found.append).ask()
-        waitUntil(lambda: found, 120)
-        if not found or found[0].state != "ok":
-            raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {found}")
+        requireTorch()
 
     def setUp(self) -> None:
         super().setUp()

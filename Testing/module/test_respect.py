@@ -7,7 +7,7 @@ import unittest
 import numpy as np
 import slicer
 from bench import labelsOf, waitUntil
-from test_more import ChainCase, box, labels
+from chain import ChainCase, box, labels
 
 from EfficientSegBridge import studies_section
 

@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 import qt
 import slicer
-from test_more import ChainCase
+from chain import ChainCase
 
 from EfficientSegBridge import nodes
 from EfficientSegBridge.structures_list import FIRST, KEEP

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from bench import labelsOf, makeFolder, makeVolume, waitUntil
+from bench import labelsOf, makeFolder, makeVolume, requireTorch, waitUntil
 
 from EfficientSegBridge import bundles, frame_results, nodes, run_folder
 from EfficientSegBridge.interpreter import workerCommand
 from EfficientSegBridge.parameters import Parameters
 from EfficientSegBridge.studies import Studies
 from EfficientSegBridge.study_kinds import FolderStudy, FrameStudy, LoadedStudy
-from EfficientSegBridge.torch_probe import TorchProbe
 from EfficientSegBridge.worker_process import WorkerProcess
 from EfficientSegLib.bundle import load
 from EfficientSegLib.studies.case import Case
@@ -25,11 +24,7 @@ from phantoms import torso
 
 class TestRealQueue(unittest.TestCase):
     def setUp(self) -> None:
-        found = []
-        TorchProbe(found.append).ask()
-        waitUntil(lambda: found, 120)
-        if not found or found[0].state != "ok":
-            raise unittest.SkipTest(f"PyTorch does not work in Slicer's Python: {found}")
+        requireTorch()
         slicer.mrmlScene.Clear(0)
         self.worker = WorkerProcess(workerCommand())
         self.addCleanup(self.worker.stop)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 from bench import GEOMETRIES, SHAPE, labelsOf, makeFolder, makeVolume, python, waitUntil
-from test_more import ChainCase, Player, box
+from chain import ChainCase, Player, box
 from test_widget import WidgetCase
 
 from EfficientSegBridge import bundles as shelf
