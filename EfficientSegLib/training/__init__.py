@@ -4,6 +4,8 @@ A recipe says what one sample costs. Its file has a frozen dataclass `Options` a
 `losses(model, sample, options, progress, generator) -> dict[str, Tensor]`; the terms are added up by the loop. Where
 they need what the bundle says of its labels, `fitted(options, channels)` makes the options that `losses` gets. `TAKES`
 is the kind of sample, where that is no `samples.Sample`; `begin(model, options)` changes a new network before training.
+`OVERVIEW` is True where it trains a network that looks at the whole volume first, `INDEPENDENT` where it also trains
+volumes whose labels may overlap: samples that have `members`.
 """
 
 from collections.abc import Mapping
