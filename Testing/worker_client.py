@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from EfficientSegLib import protocol
 from EfficientSegLib.environment import worker_environment
@@ -92,3 +92,17 @@ class WorkerClient:
     def _read_errors(self) -> None:
         for raw in self.process.stderr:
             self.log.append(raw.decode("utf-8", "replace").rstrip("\r\n"))
+
+
+def kinds(events: Iterable[protocol.Event]) -> list[str]:
+    """Names of the events, repetitions left out."""
+    names = [type(event).__name__ for event in events]
+    return [name for position, name in enumerate(names) if position == 0 or name != names[position - 1]]
+
+
+def wait_until(fact: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> bool:
+    """Look again and again; False when the time is over."""
+    last = time.monotonic() + seconds
+    while not fact() and time.monotonic() < last:
+        time.sleep(0.05)
+    return fact()
