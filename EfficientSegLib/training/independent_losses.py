@@ -25,7 +25,7 @@ class IndependentLoss:
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         flat, numbers = rows(logits, target)
-        truth = self.members[:, 1:][numbers]
+        truth = self.members[:, 1:].to(flat.dtype).index_select(0, numbers)
         return sigmoid_dice_ce(flat, truth, self.annotated[1:], self.dice_weight, self.ce_weight, squared=self.squared)
 
 
