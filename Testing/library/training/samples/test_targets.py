@@ -142,3 +142,13 @@ def test_wrong_maps_are_refused_in_words(regions_json, regions_folder, tmp_path)
     refused(r"one/image.nii.gz maps 2 to \[1, 2\].*outputs of the bundle are exclusive", "exclusive")
     refused(r"maps 2 to \[1, 2\].*'body' have one label.*Use samples 'volume'", samples="body")
     refused(r"maps 2 to \[1, 2\].*labels compete for each pixel.*recipe 'patch'", samples="slices")
+
+
+def test_samples_of_the_trunk_tell_that_outputs_are_independent_too(tiny_json, data_folder):
+    plain = opened(tiny_json, data_folder, samples="body")
+    tiny_json["bundle"]["outputs"] = "independent"
+    samples = opened(tiny_json, data_folder, {"mirror": 1.0}, samples="body", mirrored=[[1, 2]])
+    assert plain.still(0).members is None
+    for sample in (samples.still(0), samples.draw(np.random.default_rng(0))):
+        assert torch.equal(sample.members, table(label_sets([], 4), 4))
+    assert torch.equal(samples.still(0).target, plain.still(0).target)
