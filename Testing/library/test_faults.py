@@ -10,51 +10,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
+from warm_worker import Warm, request_in
 
 from EfficientSegLib import job, reporter
 from EfficientSegLib.errors import BundleError, EfficientSegError, VolumeError
 from EfficientSegLib.failures import explain
 from EfficientSegLib.geometry import PatchBox
-from EfficientSegLib.kept import ModelKeeper, RunKeeper
-from EfficientSegLib.protocol import Partial, Request, Warned
+from EfficientSegLib.kept import ModelKeeper
+from EfficientSegLib.protocol import Partial, Warned
 
 KINDS = pytest.mark.parametrize("kind", ["live", "more", "refine here"])
 CORNER = PatchBox((38, 34, 42), (40, 36, 44))
 
 
-class Warm:
-    """A worker without its process, and a user who asks for one kind of run."""
+class User(Warm):
+    """Asks for one kind of run."""
 
     def __init__(self, folder, kind):
-        self.folder, self.kind, self.models, self.runs = folder, kind, ModelKeeper(), RunKeeper()
+        super().__init__()
+        self.folder, self.kind = folder, kind
         write_tiny_ct(folder / "ct.nrrd")
         write_tiny_bundle(folder / "bundle")
-        self.begun = "" if kind == "live" else self.ask(2)
+        self.begun = "" if kind == "live" else self.read(2)
 
-    def request(self, top_k, **fields):
-        folder = self.folder
-        return Request(
-            str(folder / "ct.nrrd"),
-            str(folder / "out"),
-            str(folder / "bundle"),
-            options={"top_k": top_k},
-            device="cpu",
-            threads=1,
-            save_segmentation=False,
-            keep=True,
-            **fields,
-        )
-
-    def ask(self, top_k, on_first=lambda: None, **fields):
+    def read(self, top_k, on_first=lambda: None, **fields):
         """The identity of the run; `on_first` is called when its first labels are shown."""
-        self.events = []
 
-        def heard(event):
-            self.events.append(event)
-            if isinstance(event, Partial) and sum(isinstance(each, Partial) for each in self.events) == 1:
+        def emit(event):
+            if isinstance(event, Partial) and len(self.of(Partial)) == 1:
                 on_first()
 
-        done = job.run(self.request(top_k, **fields), heard, self.models, lambda: False, self.runs).finished
+        request = request_in(self.folder, self.folder / "out", options={"top_k": top_k}, **fields)
+        done = self.ask(request, emit=emit)
         self.labels = np.load(done.labels)
         return done.run_id
 
@@ -62,17 +49,17 @@ class Warm:
         """The run that this is about."""
         place = {"first": (CORNER,), "only_first": True} if self.kind == "refine here" else {}
         top_k = 2 if self.kind == "refine here" else 5
-        return self.ask(top_k, on_first, continue_from=self.begun, **place)
+        return self.read(top_k, on_first, continue_from=self.begun, **place)
 
     @property
     def warnings(self):
-        return [event.text for event in self.events if isinstance(event, Warned) and "anew" in event.text]
+        return [event.text for event in self.of(Warned) if "anew" in event.text]
 
 
 @pytest.fixture
 def expected(tmp_path, kind):
     (tmp_path / "good").mkdir()
-    good = Warm(tmp_path / "good", kind)
+    good = User(tmp_path / "good", kind)
     good.go()
     return good.labels
 
@@ -80,7 +67,7 @@ def expected(tmp_path, kind):
 @pytest.fixture
 def warm(tmp_path, kind):
     (tmp_path / "here").mkdir()
-    return Warm(tmp_path / "here", kind)
+    return User(tmp_path / "here", kind)
 
 
 @KINDS
@@ -111,10 +98,10 @@ def test_a_bundle_or_a_scan_that_goes_while_it_is_read_is_missed_by_the_next_run
     warm.begun = warm.go(on_first=lambda: path.rename(aside))
     assert np.array_equal(warm.labels, expected) and not warm.warnings
     with pytest.raises(BundleError if gone == "bundle" else VolumeError) as said:
-        warm.ask(6, continue_from=warm.begun)
+        warm.read(6, continue_from=warm.begun)
     assert gone.split(".")[0] in str(said.value) and said.value.mend
     aside.rename(path)
-    warm.ask(6, continue_from=warm.begun)
+    warm.read(6, continue_from=warm.begun)
     assert not warm.warnings and before != warm.begun  # what was read is still there
 
 

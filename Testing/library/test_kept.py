@@ -7,33 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
+from warm_worker import Warm, request_in
 
-from EfficientSegLib import job, reporter
+from EfficientSegLib import reporter
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.failures import Stopped
 from EfficientSegLib.geometry import PatchBox
-from EfficientSegLib.kept import ModelKeeper, RunKeeper
-from EfficientSegLib.protocol import Pace, Partial, Patches, Progress, Request, Reviewed, Warned
+from EfficientSegLib.protocol import Pace, Partial, Patches, Progress, Reviewed, Warned
 
 CORNER = PatchBox((38, 34, 42), (40, 36, 44))
-
-
-class Warm:
-    """A worker without its process: runs requests one after the other, and keeps what they ask to keep."""
-
-    def __init__(self):
-        self.models, self.runs, self.events, self.stop_after = ModelKeeper(), RunKeeper(), [], None
-
-    def ask(self, request, stop_after=None):
-        self.events, self.stop_after = [], stop_after
-        return job.run(request, self.events.append, self.models, self.should_stop, self.runs).finished
-
-    def should_stop(self):
-        read = [event.done for event in self.of(Progress) if event.stage == "patches"]
-        return self.stop_after is not None and max(read, default=0) >= self.stop_after
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +29,7 @@ def inputs(tmp_path_factory):
 @pytest.fixture
 def request_for(inputs, tmp_path):
     def make(top_k, **fields):
-        return Request(
-            input=str(inputs / "ct.nrrd"),
-            output_dir=str(tmp_path / "out"),
-            bundle=str(inputs / "bundle"),
-            options={"top_k": top_k},
-            device="cpu",
-            threads=1,
-            save_segmentation=False,
-            keep=True,
-            **fields,
-        )
+        return request_in(inputs, tmp_path / "out", options={"top_k": top_k}, **fields)
 
     return make
 

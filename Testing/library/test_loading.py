@@ -16,13 +16,14 @@ import small_gpu
 import torch
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 from torch import nn
+from warm_worker import Warm, request_in
 
-from EfficientSegLib import devices, job
+from EfficientSegLib import devices
 from EfficientSegLib.environment import ROOT, worker_environment
 from EfficientSegLib.errors import BundleError
 from EfficientSegLib.gate import Gate
 from EfficientSegLib.geometry import PatchBox
-from EfficientSegLib.kept import ModelKeeper, RunKeeper
+from EfficientSegLib.kept import ModelKeeper
 from EfficientSegLib.networks.nmsw import NMSW
 from EfficientSegLib.protocol import Failed, Finished, Partial, Progress, Request, Started, Warned, decode
 
@@ -50,36 +51,18 @@ def pretend(monkeypatch):
     return again
 
 
-class Warm:
-    """A worker without its process, whose requests keep what they read."""
+class Recorded(Warm):
+    """Asks for a number of patches of the one scan, and keeps the record."""
 
     def __init__(self, inputs, folder):
-        self._models, self._runs, self._inputs, self._folder = ModelKeeper(), RunKeeper(), inputs, folder
+        super().__init__()
+        self.inputs, self.folder = inputs, folder
 
-    def ask(self, top_k, device="auto", emit=lambda event: None, **fields):
-        self.events = []
-
-        def heard(event):
-            self.events.append(event)
-            emit(event)
-
-        request = Request(
-            input=str(self._inputs / "ct.nrrd"),
-            output_dir=str(self._folder / "out"),
-            bundle=str(self._inputs / "bundle"),
-            options={"top_k": top_k},
-            device=device,
-            threads=1,
-            save_segmentation=False,
-            keep=True,
-            **fields,
-        )
-        finished = job.run(request, heard, self._models, lambda: False, self._runs).finished
+    def read(self, top_k, device="auto", emit=lambda event: None, **fields):
+        wanted = {"options": {"top_k": top_k}, "device": device, **fields}
+        finished = self.ask(request_in(self.inputs, self.folder / "out", **wanted), emit=emit)
         self.record = json.loads(Path(finished.record).read_text(encoding="utf-8"))
         return finished, np.load(finished.labels)
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
 
     @property
     def devices(self):
@@ -88,18 +71,18 @@ class Warm:
 
 @pytest.fixture
 def warm(inputs, tmp_path):
-    return Warm(inputs, tmp_path)
+    return Recorded(inputs, tmp_path)
 
 
 @pytest.fixture
 def expected(inputs, tmp_path):
     """Labels of 8 patches on the CPU."""
-    return Warm(inputs, tmp_path / "cpu").ask(8, "cpu")[1]
+    return Recorded(inputs, tmp_path / "cpu").read(8, "cpu")[1]
 
 
 def test_memory_that_ends_at_a_patch_costs_that_pass_and_is_told(warm, pretend, expected):
     pretend(first_without_room=4)
-    finished, labels = warm.ask(8)
+    finished, labels = warm.read(8)
     assert np.array_equal(labels, expected)
     assert finished.complete and finished.patches_read == 8
     assert warm.devices == [("cuda", "fp32"), ("cpu", "fp32")]
@@ -116,9 +99,9 @@ def test_memory_that_ends_at_a_patch_costs_that_pass_and_is_told(warm, pretend, 
 
 def test_more_tries_the_device_again_and_reads_nothing_twice(warm, pretend, expected):
     pretend(first_without_room=3)
-    first, _ = warm.ask(4)
+    first, _ = warm.read(4)
     pretend(first_without_room=None)  # another program has ended
-    more, labels = warm.ask(8, continue_from=first.run_id)
+    more, labels = warm.read(8, continue_from=first.run_id)
     assert np.array_equal(labels, expected) and warm.devices == [("cuda", "fp32")]
     assert not warm.of(Warned)
     done = [event.done for event in warm.of(Progress) if event.stage == "patches"]
@@ -128,34 +111,34 @@ def test_more_tries_the_device_again_and_reads_nothing_twice(warm, pretend, expe
 @pytest.mark.parametrize("fields", [{}, {"only_first": True}], ids=["more", "refine here"])
 def test_memory_that_ends_during_more_keeps_what_was_read(warm, pretend, fields):
     pretend(first_without_room=6)
-    first, _ = warm.ask(4)
+    first, _ = warm.read(4)
     place = {"first": (PatchBox((0, 0, 0), (20, 18, 20)),)} if fields else {}
-    more, labels = warm.ask(8, continue_from=first.run_id, **fields, **place)
+    more, labels = warm.read(8, continue_from=first.run_id, **fields, **place)
     assert warm.devices == [("cuda", "fp32"), ("cpu", "fp32")]
     assert warm.record["devices"][1]["after"] == 5 and more.patches_read > 6 and more.complete
-    alone = Warm(warm._inputs, warm._folder / "cpu")
-    start, _ = alone.ask(4, "cpu")
-    expected = alone.ask(8, "cpu", continue_from=start.run_id, **fields, **place)[1]
+    alone = Recorded(warm.inputs, warm.folder / "cpu")
+    start, _ = alone.read(4, "cpu")
+    expected = alone.read(8, "cpu", continue_from=start.run_id, **fields, **place)[1]
     assert np.array_equal(labels, expected)
 
 
 def test_without_room_for_the_model_the_run_is_done_on_the_cpu_and_the_next_one_tries_again(warm, pretend, expected):
     pretend(first_without_room=None, loads=False)
-    _, labels = warm.ask(8)
+    _, labels = warm.read(8)
     assert np.array_equal(labels, expected)
     assert warm.devices == [("cuda", "fp32"), ("cpu", "fp32")]
     assert "a new one tries the device again" in warm.record["warnings"][-1]
     pretend(first_without_room=None)
-    warm.ask(8)
+    warm.read(8)
     assert warm.devices == [("cuda", "fp32")]
 
 
 def test_what_a_run_without_room_for_its_model_has_read_is_gone_on_from_on_the_cpu(warm, pretend, expected):
     pretend(first_without_room=None, loads=False)
-    first, _ = warm.ask(4)
+    first, _ = warm.read(4)
     pretend(first_without_room=None)
     for wanted in (6, 8):
-        first, labels = warm.ask(wanted, continue_from=first.run_id)
+        first, labels = warm.read(wanted, continue_from=first.run_id)
         assert warm.devices == [("cpu", "fp32")]
         assert [event.text for event in warm.of(Warned)] == [
             "The memory of another device did not suffice for the run that goes on; it goes on here."
@@ -164,12 +147,12 @@ def test_what_a_run_without_room_for_its_model_has_read_is_gone_on_from_on_the_c
 
 
 def test_a_bundle_that_went_before_it_was_needed_again_is_named(warm, pretend, inputs, tmp_path):
-    warm._inputs = tmp_path
+    warm.inputs = tmp_path
     write_tiny_ct(tmp_path / "ct.nrrd")
     weights = write_tiny_bundle(tmp_path / "bundle").weights_path
     pretend(first_without_room=2)
     with pytest.raises(BundleError, match=r"not there any more.*weights\.pt") as said:
-        warm.ask(4, emit=lambda event: weights.unlink(missing_ok=True) if isinstance(event, Partial) else None)
+        warm.read(4, emit=lambda event: weights.unlink(missing_ok=True) if isinstance(event, Partial) else None)
     assert said.value.mend and not any((tmp_path / "out").glob(".*"))
 
 

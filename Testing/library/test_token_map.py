@@ -10,36 +10,20 @@ import torch
 from tiny_bundle import write_tiny_bundle, write_tiny_ct
 from token_model import BrightTokens
 from transformer_bundle import STP, write_nmsw_bundle, write_transformer_bundle
+from warm_worker import Warm, request_in
 
-from EfficientSegLib import job, networks
+from EfficientSegLib import networks
 from EfficientSegLib.bundle import Crop, Intensity, Preprocess, load
 from EfficientSegLib.errors import OptionError
 from EfficientSegLib.geometry import PatchBox, patch_starts
-from EfficientSegLib.kept import ModelKeeper, RunKeeper
 from EfficientSegLib.preprocess import prepare, to_oriented
-from EfficientSegLib.protocol import Finished, Progress, Request, Tokens, Warned
+from EfficientSegLib.protocol import Finished, Tokens, Warned
 from EfficientSegLib.segment import segment
 from EfficientSegLib.token_map import TokenMap
 from EfficientSegLib.volume import Volume
 
 
-class Warm:
-    """A worker without its process."""
-
-    def __init__(self):
-        self.models, self.runs, self.events, self.stop_after = ModelKeeper(), RunKeeper(), [], None
-
-    def ask(self, request, stop_after=None):
-        self.events, self.stop_after = [], stop_after
-        return job.run(request, self.events.append, self.models, self.should_stop, self.runs).finished
-
-    def should_stop(self):
-        read = [event.done for event in self.of(Progress) if event.stage == "patches"]
-        return self.stop_after is not None and max(read, default=0) >= self.stop_after
-
-    def of(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
+class WarmWithMaps(Warm):
     def map(self):
         (told,) = self.of(Tokens)
         assert told.stages == 3
@@ -61,25 +45,14 @@ def request_for(inputs, tmp_path):
     def make(bundle="joined", tokens=True, **fields):
         options = {"top_k": fields.pop("top_k")} if "top_k" in fields else {}
         options |= {"prune_ratio": fields.pop("ratio")} if "ratio" in fields else {}
-        return Request(
-            input=str(inputs / "ct.nrrd"),
-            output_dir=str(tmp_path / "öut"),
-            bundle=str(inputs / bundle),
-            options=options,
-            device="cpu",
-            threads=1,
-            save_segmentation=False,
-            keep=True,
-            tokens=tokens,
-            **fields,
-        )
+        return request_in(inputs, tmp_path / "öut", bundle, options=options, tokens=tokens, **fields)
 
     return make
 
 
 @pytest.fixture
 def warm():
-    return Warm()
+    return WarmWithMaps()
 
 
 def record(finished):
@@ -133,7 +106,7 @@ def test_another_ratio_begins_anew_and_the_same_one_goes_on(warm, request_for):
     warm.ask(request_for(top_k=3, ratio=0.25, continue_from=again.run_id))
     assert "prune_ratio was 0.75, now it is 0.25" in warm.of(Warned)[0].text
     lower = warm.map()
-    fresh = Warm()
+    fresh = WarmWithMaps()
     fresh.ask(request_for(top_k=3, ratio=0.25))
     np.testing.assert_array_equal(lower, fresh.map())
 
