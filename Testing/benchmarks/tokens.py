@@ -3,10 +3,10 @@
     python Testing/benchmarks/tokens.py [--device cuda] [--threads 1] [--rounds 2] [--repetitions 3]
 
 Every measurement is a process of its own (`--one`), so that its peak memory is its own; dense and sparse take turns, so
-that other work on the machine hits both. Its memory is kept as the worker's and that of `train` is: page faults
-lengthen the first three passes, then the heap has its size. On a CPU with one thread the seconds are those of the
-processor, which other work lengthens little; else those of the clock. Weights are random: they change neither time nor
-memory. The table goes to results/transformers/speed-tokens.md.
+that other work on the machine hits both. On a CPU with one thread the seconds are those of the processor, which
+other work lengthens little; else those of the clock. In training, which keeps its memory as `train` does, those of the
+system are left out: they are page faults and end with the third pass, when the heap has its size. Weights are random:
+they change neither time nor memory. The table goes to results/transformers/speed-tokens.md.
 """
 
 import argparse
@@ -62,7 +62,9 @@ def one(given: argparse.Namespace) -> dict:
     resources.forget_peak()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    clock = time.process_time if device.type == "cpu" and given.threads == 1 else time.perf_counter
+    clock = time.perf_counter
+    if device.type == "cpu" and given.threads == 1:
+        clock = (lambda: os.times().user) if given.task.startswith("training") else time.process_time
     seconds = []
     for _ in range(given.repetitions + 1):
         began = clock()
@@ -117,21 +119,21 @@ class Training:
         scaler.update()
 
 
-def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str, dict], int]:
-    """Of each kind the fastest process and the highest peak, and how many passes there were behind the first one.
+def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str, dict], str]:
+    """Of each kind the fastest process and the highest peak, and which pass it was.
 
-    What `--rows` has already is not measured again.
+    What `--rows` has already is not measured again; its "pass" says what the number of its repetitions does not.
     """
     found: dict[str, list[dict]] = {kind: [] for kind in KINDS}
     for known in _rows(given.rows):
         if (known["task"], known["case"]) == (task, case):
-            return known["found"], known.get("repetitions", 1)
+            return known["found"], known.get("pass") or which_pass(known.get("repetitions", 1))
     for _ in range(given.rounds):
         for kind, rows in found.items():
             command = [sys.executable, __file__, "--one", "--task", task, "--case", case, "--kind", kind]
             command += ["--device", given.device, "--threads", str(given.threads)]
             command += ["--repetitions", str(given.repetitions)]
-            environment = worker_environment(os.environ)
+            environment = worker_environment(os.environ) if task.startswith("training") else None
             done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(task, case, kind, rows[-1], flush=True)
@@ -142,7 +144,11 @@ def measured(given: argparse.Namespace, task: str, case: str) -> tuple[dict[str,
     if given.rows:
         with given.rows.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"task": task, "case": case, "repetitions": given.repetitions, "found": best}) + "\n")
-    return best, given.repetitions
+    return best, which_pass(given.repetitions)
+
+
+def which_pass(repetitions: int) -> str:
+    return f"best of {repetitions}" if repetitions else "the first"
 
 
 def _rows(file: Path | None) -> list[dict]:
@@ -151,7 +157,7 @@ def _rows(file: Path | None) -> list[dict]:
 
 def row(given: argparse.Namespace, task: str, case: str) -> str:
     title, _, channels, _, target = CASES[case]
-    found, repetitions = measured(given, task, case)
+    found, chosen = measured(given, task, case)
     dense, sparse = found["dense"], found["sparse"]
     with torch.device("meta"):
         models = [build(case, kind) for kind in KINDS]
@@ -160,7 +166,7 @@ def row(given: argparse.Namespace, task: str, case: str) -> str:
     cells = [
         task,
         title,
-        f"best of {repetitions}" if repetitions else "the first",
+        chosen,
         f"{dense['seconds']:.2f}",
         f"{sparse['seconds']:.2f}",
         f"**{100 * (dense['seconds'] / sparse['seconds'] - 1):+.0f} %**",
@@ -173,7 +179,9 @@ def row(given: argparse.Namespace, task: str, case: str) -> str:
 
 
 def text(given: argparse.Namespace, rows: list[str]) -> str:
-    clock = "of the processor" if given.device == "cpu" and given.threads == 1 else "by the clock"
+    clock = "by the clock"
+    if given.device == "cpu" and given.threads == 1:
+        clock = "of the processor (in training without those of the system: page faults, which end with the third pass)"
     options = f"--device {given.device} --threads {given.threads} --rounds {given.rounds}"
     today = datetime.datetime.now(datetime.timezone.utc).date()
     threads = f"{given.threads} thread{'s' * (given.threads > 1)}"
@@ -186,9 +194,9 @@ def text(given: argparse.Namespace, rows: list[str]) -> str:
 Batches of one patch, the paper's ViT-B (width 768, 12 blocks), random weights. Dense is the UNETR with tokens of 8 \
 voxels and the same decoder. Seconds are {clock}, of the first pass or the best of those behind it (column *pass*; \
 `--repetitions`), in {processes} of each kind, dense and sparse by turns. GB are all that was held {held}, at the \
-highest. Memory is kept as the worker and `train` keep it. Training is one whole step as `train` takes it: forward, \
-Dice and cross-entropy, backward, clipping, AdamW. The gain is in patches per second; beside it are the paper's, \
-measured on a GPU (training there in half precision), and what the multiply-adds would allow.{beside}
+highest. Training is one whole step as `train` takes it, with its memory: forward, Dice and cross-entropy, backward, \
+clipping, AdamW. The gain is in patches per second; beside it are the paper's, measured on a GPU (training there in \
+half precision), and what the multiply-adds would allow.{beside}
 
 | task | patch | pass | dense, s | sparse, s | gain | paper | multiply-adds | dense, GB | sparse, GB |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
