@@ -1,4 +1,4 @@
-"""How much a network holds while it reads one patch, besides weights and logits; the standard library only.
+"""How much a network holds while it reads one patch, besides its weights; the standard library only.
 
 Attention is fused: no table of all pairs of tokens is made for a whole patch. What is left are activations, of
 convolutions at full resolution above all; and in Swin's windows the table of relative positions and of what a shifted
@@ -18,6 +18,7 @@ from EfficientSegLib.geometry import Index
 FEATURE_BYTES = 4.0  # per channel of the first level: convolutional networks
 TOKEN_FEATURE_BYTES, TOKEN_WIDTH_BYTES = 46.0, 0.3  # stp_unetr: per feature of the decoder, and per channel of a token
 SWIN_FEATURE_BYTES, SWIN_TABLES = 16.0, 2.4  # swin_unetr, swin_smt: per feature; copies of the windows' tables
+LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
 SWIN = {"swin_unetr": 24, "swin_smt": 48}  # and their default feature sizes
 STP_PATCHES = {"btcv": (96, 96, 96), "brats": (128, 128, 128)}  # by preset
 USUAL = (128, 128, 128)
@@ -51,6 +52,18 @@ def pass_bytes(network: Component, patch: Index) -> float:
         features = options.get("feature_size", SWIN[local.name])
         return features * SWIN_FEATURE_BYTES + SWIN_TABLES * _table_bytes(options, patch)
     return widest(network.options) * FEATURE_BYTES
+
+
+def patch_bytes(network: Component, patch: Index, labels: int) -> float:
+    """What reading a patch and blending its logits hold at most, in bytes per voxel of it.
+
+    A convolutional network's widest layer is its last one, and is still there beside the logits. A transformer holds
+    most in its first stage, and has let go of that when the logits come: 14 or 118 labels make no difference to a pass
+    of Swin SMT over 128^3 (2653 and 2660 MB).
+    """
+    logits, activations = LOGITS_COPIES * labels * 4, pass_bytes(network, patch)
+    is_transformer = reader(network).name in ("stp_unetr", *SWIN)
+    return max(logits, activations) if is_transformer else logits + activations
 
 
 def widest(options: Mapping[str, Any]) -> int:

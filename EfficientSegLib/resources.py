@@ -14,7 +14,7 @@ from typing import Any
 from EfficientSegLib.bundle import Bundle
 from EfficientSegLib.errors import DeviceError
 from EfficientSegLib.geometry import Index
-from EfficientSegLib.patch_memory import FEATURE_BYTES, USUAL, pass_bytes, patch_size, widest
+from EfficientSegLib.patch_memory import FEATURE_BYTES, USUAL, patch_bytes, patch_size, widest
 from EfficientSegLib.slice_memory import slices_mb
 
 MB = 1 << 20
@@ -25,7 +25,6 @@ LIBRARIES_MB = 380.0  # Python, torch, SimpleITK
 WEIGHTS_TIMES = 2.5  # the file, the network, and its form for inference while it is made
 INPUT_BYTES = 13  # per voxel: as read and its copy, real numbers, labels, coarse labels
 PREPARED_BYTES = 12  # per voxel at the bundle's spacing: resampled, oriented, padded
-LOGITS_COPIES = 4.3  # of one patch: output, weighted, blended, and the layer before
 SLAB_CELLS, SLAB_MB, SLAB_COPIES = 18, 256.0, 4  # logits on the way back to the input grid
 CHOOSING = ("nmsw", "random_foreground")  # strategies that read top_k patches; of others all logits are counted
 
@@ -114,7 +113,7 @@ def estimate_memory_mb(
     grid = [max(round(n * have / want), 1) for n, have, want in zip(shape, spacing_mm, bundle.preprocess.spacing_mm)]
     prepared, logits, features = _product(grid), bundle.num_labels * 4, widest(network) * FEATURE_BYTES
     size = patch_size(bundle.network, chosen) or USUAL
-    patch, activations = _product(size), pass_bytes(bundle.network, size)
+    patch = _product(size)
     is_nmsw = bundle.network.name == "nmsw"
     small = prepared / _product(network.get("downsampling", (3, 3, 3))) if is_nmsw else 0
     read = chosen.get("top_k", 5) if name in CHOOSING else None
@@ -124,7 +123,7 @@ def estimate_memory_mb(
         _product(shape) * (INPUT_BYTES + (ceil(bundle.num_outputs / 8) if overlapping else 0))
         + prepared * PREPARED_BYTES
         + small * (2 * logits + features)
-        + patch * (LOGITS_COPIES * logits + activations)
+        + patch * patch_bytes(bundle.network, size, bundle.num_labels)
     )
     return loaded + voxels / MB + min(kept, chosen.get("memory_mb", 2000.0)) + min(slab, SLAB_MB) * SLAB_COPIES
 

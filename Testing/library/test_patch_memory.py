@@ -6,7 +6,7 @@ from transformer_bundle import SMT, STP
 from EfficientSegLib import networks
 from EfficientSegLib.bundle import Component
 from EfficientSegLib.networks import stp_unetr, swin_smt, swin_unetr
-from EfficientSegLib.patch_memory import STP_PATCHES, SWIN, pass_bytes, patch_size, reader
+from EfficientSegLib.patch_memory import LOGITS_COPIES, STP_PATCHES, SWIN, pass_bytes, patch_bytes, patch_size, reader
 
 CUBE = (96, 96, 96)
 # Peak of one pass in float32 beyond the loaded network, bytes per voxel of the patch (torch 2.13, one core).
@@ -19,6 +19,7 @@ MEASURED = [
     ("swin_smt", {"feature_size": 24, "experts": 4}, (64, 64, 64), 1532),
     ("swin_smt", {"feature_size": 24, "experts": 4}, CUBE, 1265),
     ("swin_smt", {"feature_size": 48, "experts": 4}, CUBE, 1588),
+    ("swin_smt", {"feature_size": 48, "experts": 32}, (128, 128, 128), 1330),
     ("swin_unetr", {"feature_size": 24}, CUBE, 1257),
     ("swin_unetr", {"feature_size": 48}, CUBE, 1523),
 ]
@@ -27,6 +28,13 @@ MEASURED = [
 @pytest.mark.parametrize("name, options, patch, found", MEASURED)
 def test_a_pass_is_estimated_from_above_and_by_less_than_twice(name, options, patch, found):
     assert found <= pass_bytes(Component(name, options), patch) < 2 * found
+
+
+def test_the_logits_of_a_transformer_come_when_its_widest_layer_has_gone():
+    swin, unet, labels = Component("swin_smt"), Component("unet"), 119
+    assert patch_bytes(swin, CUBE, labels) == patch_bytes(swin, CUBE, 2) == pass_bytes(swin, CUBE)
+    assert patch_bytes(swin, CUBE, 1000) == LOGITS_COPIES * 4000
+    assert patch_bytes(unet, CUBE, labels) == LOGITS_COPIES * 4 * labels + pass_bytes(unet, CUBE)
 
 
 @pytest.mark.parametrize("name", ["stp_unetr", "swin_smt", "unet"])
