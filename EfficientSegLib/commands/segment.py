@@ -214,6 +214,8 @@ def _tell(outcome: job.Outcome, output: Path, arguments: argparse.Namespace) -> 
     finished, done = outcome.finished, outcome.segmentation
     for name, millilitres in segments_ml(done, outcome.volume.spacing_mm, outcome.bundle).items():
         print(f"{name:32} {millilitres:10.1f} ml" if millilitres else f"{name:32}   not found")
+    if outcome.bundle.outputs == "independent" and not arguments.overlapping:
+        print("Each voxel counts for its likeliest label; where labels overlap, --overlapping keeps them whole.")
     patches = f"{done.patches_read} of {done.candidates} {done.unit} read" if done.candidates else "no patches"
     kept = "" if done.complete else "Stopped early; what was done is kept. "
     print(f"{kept}{time_text(finished.seconds)}, {patches}, at most {finished.peak_memory_mb:.0f} MB. Research only.")

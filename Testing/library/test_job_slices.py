@@ -132,8 +132,11 @@ def test_the_command_line_writes_overlapping_segments(inputs, tmp_path, capsys):
         "1",
         "--overlapping",
     ]
+    assert main([*given[:-1], "-o", str(tmp_path / "a.seg.nrrd")]) == 0
+    assert "where labels overlap, --overlapping keeps them whole" in capsys.readouterr().out
     assert main([*given, "-o", str(tmp_path / "a.seg.nrrd")]) == 0
-    assert "12 of 12 slices read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "12 of 12 slices read" in said and "--overlapping" not in said
     assert b"dimension: 4" in (tmp_path / "a.seg.nrrd").read_bytes()[:200]
     assert main([*given, "-o", str(tmp_path / "a.nii.gz")]) == 1
     assert "--overlapping does not go with a.nii.gz" in capsys.readouterr().err
