@@ -7,8 +7,10 @@ from math import nan
 from pathlib import Path
 
 from EfficientSegLib import bundle as bundles
+from EfficientSegLib import networks
 from EfficientSegLib.errors import OptionError, VolumeError
 from EfficientSegLib.files import replacing
+from EfficientSegLib.patch_memory import reader
 
 ENDINGS = (".nii.gz", ".nrrd")
 
@@ -17,7 +19,7 @@ def check_bundle(arguments: argparse.Namespace, bundle: Path) -> None:
     """Refuse what this bundle does not have before anything is computed.
 
     Raises:
-        OptionError: the bundle's network drops no tokens.
+        OptionError: the bundle's network drops no tokens, or at this ratio all of them.
         BundleError: the bundle cannot be read.
     """
     wants_map = arguments.tokens not in (None, False)
@@ -31,6 +33,9 @@ def check_bundle(arguments: argparse.Namespace, bundle: Path) -> None:
             why=f"Its network drops no tokens; {' and '.join(bundles.TOKEN_NETWORKS)} does, by itself or in nmsw.",
             mend=f"Leave {given} away.",
         )
+    if arguments.prune_ratio is not None:
+        network = reader(found.network)
+        networks.check(network.name, {**network.options, "prune_ratio": arguments.prune_ratio})
 
 
 def prune_ratio(text: str) -> float:
